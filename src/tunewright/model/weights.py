@@ -1,0 +1,227 @@
+"""A tuned model as a folder that is complete by itself. Knows file formats; must not know runs, versions or rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from tunewright.model.adapters import ADAPTER, has_lora
+from tunewright.model.bases import Base, is_safetensors, read_json
+from tunewright.model.describe import NOT_STATED, Description, load_tokenizer, without_pooler
+from tunewright.model.heads import Shape, TaskModel, load_trunk, quiet_library
+from tunewright.recipe.errors import BaseRefusal
+
+ENCODER, HEAD, HEAD_WEIGHTS, TRUNK, ADAPTER_FOLDER = "encoder.json", "head.json", "head.safetensors", "trunk", "adapter"
+LOADER, LICENCE = "load_model.py", "LICENSE_OF_BASE"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_PEFT_PREFIX = "base_model.model."
+_TOKENIZER_FILE = re.compile(r"token|vocab|merges|\.model$|\.jinja$", re.IGNORECASE)
+_REMEDY = "Register or copy the model again; its folder is damaged."
+
+
+class SavedModel(NamedTuple):
+    """What a model folder holds: the model in evaluation mode and what is needed to feed it and read its answers."""
+
+    model: TaskModel
+    encoder_json: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase
+    labels: tuple[str, ...]
+
+
+def save_model(
+    model: TaskModel,
+    folder: Path,
+    *,
+    encoder_json: Mapping[str, Any],
+    labels: Sequence[str],
+    base: Base,
+    description: Description,
+) -> None:
+    """Writes `model` into the new or empty `folder`, weights in float32.
+
+    trunk/ (transformers), adapter/ (PEFT, where the model has LoRA; trunk/ then holds the untouched base),
+    head.safetensors, head.json, encoder.json, load_model.py (needs no tunewright), LICENSE_OF_BASE.
+    """
+    assert len(labels) in (0, model.shape.outputs), "as many labels as outputs, or none"
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_trunk(model, folder / TRUNK)
+    _copy_tokenizer(base, folder / TRUNK)
+    if has_lora(model):
+        _save_adapter(model, folder / ADAPTER_FOLDER, base)
+    head = {name: own_float32(tensor) for name, tensor in model.head.state_dict().items()}
+    save_file(head, folder / HEAD_WEIGHTS, metadata={"format": "pt"})
+    named = {"labels": list(labels), "trunk_class": type(model.trunk).__name__, "base": base.name}
+    _write_json(folder / HEAD, {**asdict(model.shape), **named})
+    _write_json(folder / ENCODER, dict(encoder_json))
+    (folder / LOADER).write_text(_loader(model), encoding="utf-8")
+    _write_licence(folder / LICENCE, base, description)
+
+
+def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> SavedModel:
+    """The model in `folder`, its trunk in `dtype`, in evaluation mode.
+
+    Raises BaseRefusal where a file or tensor is missing, left over, of another shape, or not safetensors by content.
+    """
+    facts, encoder_json = _read(folder / HEAD), _read(folder / ENCODER)
+    labels, trunk_class = tuple(facts.pop("labels")), facts.pop("trunk_class")
+    facts.pop("base")
+    for path in sorted(folder.rglob("*.safetensors")):
+        _refuse_unless(is_safetensors(path), f"{path.name} is not a safetensors file by its content.", path)
+    trunk = load_trunk(folder / TRUNK, dtype=dtype, class_name=trunk_class)
+    model = TaskModel(trunk, Shape(**facts))
+    if (folder / ADAPTER_FOLDER).is_dir():
+        _load_adapter(model, folder / ADAPTER_FOLDER)
+    head = _read_tensors(folder / HEAD_WEIGHTS)
+    expected = model.head.state_dict()
+    _refuse_other_tensors(head, {name: tensor.shape for name, tensor in expected.items()}, folder / HEAD_WEIGHTS)
+    model.head.load_state_dict(head)
+    return SavedModel(model.eval(), encoder_json, load_tokenizer(folder / TRUNK), labels)
+
+
+def hash_of(folder: Path) -> str:
+    """The sha256 of the names and contents of all files under `folder`."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
+        if path.is_file():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def own_float32(tensor: Tensor) -> Tensor:
+    """`tensor` in float32 on the CPU, in contiguous memory of its own."""
+    return tensor.detach().to("cpu", torch.float32).clone(memory_format=torch.contiguous_format)
+
+
+def _save_trunk(model: TaskModel, folder: Path) -> None:
+    tensors = {
+        name.replace(".base_layer.", "."): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in model.trunk.state_dict().items()
+        if "lora_" not in name
+    }
+    with quiet_library():
+        model.trunk.save_pretrained(folder, state_dict=tensors)
+    config = read_json(folder / "config.json")
+    _write_json(folder / "config.json", {**config, "dtype": "float32"})
+
+
+def _copy_tokenizer(base: Base, folder: Path) -> None:
+    """Copies the tokenizer's files byte for byte, so that serving makes the ids that training made."""
+    for file in base.hashes:
+        if "/" not in file and _TOKENIZER_FILE.search(file):
+            shutil.copyfile(base.folder / file, folder / file)
+
+
+def _save_adapter(model: TaskModel, folder: Path, base: Base) -> None:
+    folder.mkdir(exist_ok=True)
+    tensors = get_peft_model_state_dict(model.trunk, adapter_name=ADAPTER, save_embedding_layers=False)
+    prefixed = {f"{_PEFT_PREFIX}{name}": own_float32(tensor) for name, tensor in tensors.items()}
+    save_file(prefixed, folder / _ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    config: LoraConfig = model.trunk.peft_config[ADAPTER]
+    settings = {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
+    settings.update(base_model_name_or_path=base.name, inference_mode=True, task_type="FEATURE_EXTRACTION")
+    _write_json(folder / "adapter_config.json", settings)
+
+
+def _load_adapter(model: TaskModel, folder: Path) -> None:
+    config = LoraConfig.from_pretrained(str(folder))
+    config.inference_mode = False
+    inject_adapter_in_model(config, model.trunk, adapter_name=ADAPTER)
+    tensors = {name.removeprefix(_PEFT_PREFIX): t for name, t in _read_tensors(folder / _ADAPTER_WEIGHTS).items()}
+    expected = get_peft_model_state_dict(model.trunk, adapter_name=ADAPTER, save_embedding_layers=False)
+    _refuse_other_tensors(tensors, {n: tensor.shape for n, tensor in expected.items()}, folder / _ADAPTER_WEIGHTS)
+    set_peft_model_state_dict(model.trunk, tensors, adapter_name=ADAPTER)
+
+
+def _refuse_other_tensors(found: Mapping[str, Tensor], expected: Mapping[str, torch.Size], path: Path) -> None:
+    missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    misshapen = sorted(name for name in expected.keys() & found.keys() if found[name].shape != expected[name])
+    for names, trouble in ((missing, "lacks"), (left_over, "has left over"), (misshapen, "has in another shape")):
+        _refuse_unless(not names, f"{path.name} {trouble} {len(names)} tensors ({', '.join(names[:3])}).", path)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    _refuse_unless(path.is_file(), f"{path.name} is missing.", path)
+    return {name: tensor.clone() for name, tensor in load_file(path).items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    _refuse_unless(path.is_file(), f"{path.name} is missing, so this folder holds no model.", path)
+    return read_json(path)
+
+
+def _refuse_unless(fine: bool, what: str, path: Path) -> None:
+    if not fine:
+        raise BaseRefusal(what, where=str(path), remedy=_REMEDY)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_licence(path: Path, base: Base, description: Description) -> None:
+    texts = sorted(file for file in base.hashes if file.upper().startswith("LICENSE"))
+    if texts:
+        shutil.copyfile(base.folder / texts[0], path)
+    elif description.licence != NOT_STATED:
+        path.write_text(f"The base {base.name} states this licence: {description.licence}\n", encoding="utf-8")
+
+
+_POOLINGS = {
+    "mean": "vectors.mean(1)",
+    "cls": "vectors[:, 0]",
+    "last": "vectors[:, -1]",
+}
+_OUTPUTS = {
+    "classification": "logits.softmax(0)",
+    "multi_label": "logits.sigmoid()",
+    "regression": "logits",
+}
+_LOADER = '''\
+"""python load_model.py TEXT [SECOND TEXT]: what the model in this folder answers, by {libraries} alone.
+A long text is cut; only tunewright reads windows."""
+import json, pathlib, sys
+import safetensors.torch, torch
+from {module} import {trunk_class}
+from transformers import AutoTokenizer
+here = pathlib.Path(__file__).resolve().parent
+head, encoder = (json.loads((here / name).read_text("utf-8")) for name in ("head.json", "encoder.json"))
+trunk = {trunk_class}.from_pretrained(here / "trunk"{options}).eval()
+{adapter}linear = safetensors.torch.load_file(here / "head.safetensors")
+texts = sys.argv[1:] if encoder.get("join") != "lines" else ["\\n".join(sys.argv[1:])]
+tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+inputs = tokenizer(*texts, truncation=True, max_length=encoder["max_length"], return_tensors="pt")
+with torch.inference_mode():
+    vectors = trunk(**{{name: inputs[name] for name in inputs if name in {inputs}}}).last_hidden_state
+    logits = torch.nn.functional.linear({pooling}[0], linear["weight"], linear["bias"])
+print(json.dumps(dict(zip(head["labels"] or ["value"], {outputs}.tolist()))))
+'''
+
+
+def _loader(model: TaskModel) -> str:
+    """A program that answers one text with the libraries' own classes alone."""
+    lora, trunk_class = has_lora(model), type(model.trunk)
+    adapt = 'trunk = __import__("peft").PeftModel.from_pretrained(trunk, here / "adapter").eval()\n'
+    return _LOADER.format(
+        libraries="transformers and peft" if lora else "transformers",
+        module=trunk_class.__module__,
+        trunk_class=trunk_class.__name__,
+        options="".join(f", {name}={value}" for name, value in without_pooler(trunk_class).items()),
+        adapter=adapt if lora else "",
+        inputs=("input_ids", "attention_mask", *(("token_type_ids",) if model.shape.takes_types else ())),
+        pooling=_POOLINGS[model.shape.pooling],
+        outputs=_OUTPUTS[model.shape.kind],
+    )

@@ -1,0 +1,167 @@
+"""Everything that is decided before the first update: rows, base, encoder, resolved recipe. `check` and `run` share it.
+
+Knows every room below; trains and judges nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tunewright
+from tunewright.data.encode import Encoder
+from tunewright.data.prepare import Prepared, prepare
+from tunewright.model.bases import Base, find_base
+from tunewright.model.describe import Description, describe, load_tokenizer, refuse_unfit
+from tunewright.recipe.errors import RecipeRefusal
+from tunewright.recipe.read import RecipeFile, conceal, read
+from tunewright.recipe.resolve import Facts, resolve
+from tunewright.recipe.schema import Recipe
+from tunewright.recipe.tasks import KINDS
+from tunewright.train.assemble import VOCABULARY, PhasePlan, plan_phase
+from tunewright.train.devices import Machine, look_at_machine
+from tunewright.values import Encoded, Rows
+
+SPLITS = ("train", "validation", "test")
+_UNLIMITED = 1024  # tokens read at most where a base states no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recipe made concrete: what a run with it would do."""
+
+    file: RecipeFile
+    recipe: Recipe  # resolved
+    reasons: Mapping[str, str]
+    prepared: Prepared
+    base: Base
+    description: Description
+    encoder: Encoder
+    encoded: Mapping[str, Encoded]  # by split
+    phases: tuple[PhasePlan, ...]
+    machine: Machine
+    facts: Facts
+
+    def rows(self, split: str) -> Rows:
+        found: Rows = getattr(self.prepared, split)
+        return found
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the head."""
+        return len(self.prepared.labels) or 1
+
+    @property
+    def id(self) -> str:
+        """Names the run: equal recipe, rows, base and code give an equal id."""
+        content = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "split": self.prepared.manifest["split_sha256"],
+            "base": dict(self.base.hashes),
+            "code": tunewright.__version__,
+        }
+        return digest(content)[:12]
+
+    def written(self) -> dict[str, Any]:
+        """The resolved recipe with its reasons, secrets left as `${NAME}`; what recipe.resolved.json holds."""
+        return {
+            "recipe": conceal(self.recipe.model_dump(mode="json"), self.file.templates),
+            "reasons": dict(self.reasons),
+        }
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
+    """A recipe with the names and options of all components known here. Raises RecipeRefusal."""
+    file = read(path, VOCABULARY, overrides=overrides)
+    known = KINDS[file.recipe.task.kind].metrics
+    named = {"evaluate.metric": file.recipe.evaluate.metric} | {f"gate.{metric}": metric for metric in file.recipe.gate}
+    for key, metric in named.items():
+        if metric is not None and metric not in known:
+            raise RecipeRefusal(
+                f"A {file.recipe.task.kind} has no figure {metric!r}.",
+                where=file.where(key),
+                remedy=f"Choose one of {', '.join(known)}.",
+            )
+    return file
+
+
+def make_plan(file: RecipeFile) -> Plan:
+    """Read the rows and the base of a recipe and decide what it left open. Raises a Refusal for what cannot be done."""
+    recipe = file.recipe
+    phases = tuple(plan_phase(recipe, index) for index in range(len(recipe.phases)))
+    machine = look_at_machine(recipe.compute.device)
+    base = find_base(recipe.base, root=file.root)
+    base = replace(base, name=file.templates.get("base", base.name))  # what the environment says is never written
+    description = describe(base)
+    refuse_unfit(description, recipe.task.kind)
+    prepared = prepare(recipe, root=file.root, templates=file.templates)
+    tokenizer = load_tokenizer(base.folder)
+    measured = _encoder(recipe, tokenizer, join=_default_join(recipe, description), max_length=1 << 20, long="truncate")
+    lengths_r = np.concatenate([measured.measure(getattr(prepared, split).inputs) for split in SPLITS])
+    facts = _facts(recipe, prepared, description, machine, lengths_r)
+    resolved = resolve(recipe, facts, VOCABULARY)
+    encode = resolved.recipe.encode
+    assert encode.max_length is not None and encode.long is not None
+    if description.longest is not None and encode.max_length > description.longest:
+        raise RecipeRefusal(
+            f"max_length {encode.max_length} is more than {description.name} takes: {description.longest_says}.",
+            where=file.where("encode.max_length"),
+            remedy=f"Give at most {description.longest}, and choose truncate or windows for longer texts.",
+        )
+    encoder = _encoder(
+        recipe, tokenizer, join=resolved.recipe.task.join, max_length=encode.max_length, long=encode.long,
+        overlap=encode.overlap or 0,
+    )  # fmt: skip
+    encoded = {split: encoder.encode(getattr(prepared, split).inputs) for split in SPLITS}
+    return Plan(
+        file=file, recipe=resolved.recipe, reasons=resolved.reasons, prepared=prepared, base=base,
+        description=description, encoder=encoder, encoded=encoded, phases=phases, machine=machine, facts=facts,
+    )  # fmt: skip
+
+
+def _default_join(recipe: Recipe, description: Description) -> str | None:
+    if len(recipe.task.inputs) == 1:
+        return None
+    return recipe.task.join or ("pair" if description.takes_types and len(recipe.task.inputs) == 2 else "lines")
+
+
+def _encoder(
+    recipe: Recipe, tokenizer: Any, *, join: Any, max_length: int, long: Any, overlap: int = 0
+) -> Encoder:
+    return Encoder(
+        max_length=max_length, long=long, overlap=overlap, join=join, inputs=recipe.task.inputs, tokenizer=tokenizer
+    )
+
+
+def _facts(
+    recipe: Recipe, prepared: Prepared, description: Description, machine: Machine, lengths_r: np.ndarray
+) -> Facts:
+    labels = recipe.task.labels or {}
+    return Facts(
+        rows={split: len(getattr(prepared, split)) for split in SPLITS},
+        classes=len(prepared.labels),
+        described_labels=bool(prepared.labels) and all(labels.get(label) for label in prepared.labels),
+        longest_text=int(lengths_r.max(initial=0)),
+        typical_text=int(np.percentile(lengths_r, 95)) if len(lengths_r) else 0,
+        longest_input=description.longest or _UNLIMITED,
+        longest_input_reason=f"{description.name} takes {description.longest_says}",
+        family=description.family,
+        pooling=description.pooling,
+        takes_pairs=description.takes_types,
+        width=description.width,
+        cores=machine.cores,
+        bfloat16=machine.bfloat16,
+        bfloat16_reason=machine.bfloat16_reason,
+        device=machine.device,
+    )

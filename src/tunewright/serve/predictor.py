@@ -1,0 +1,234 @@
+"""From text to answer: the one way, for command line, API and evaluation. Must not know HTTP or queues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from tunewright.data.encode import Encoder
+from tunewright.model.adapters import has_lora, merge_lora
+from tunewright.model.heads import TaskModel
+from tunewright.model.packed import pack
+from tunewright.model.predict import forward_rows, probabilities
+from tunewright.model.weights import hash_of, load_model
+from tunewright.recipe.errors import DataRefusal, nearest
+
+Input = str | tuple[str, ...] | Mapping[str, str]
+Row = tuple[str, ...]
+Dtype = Literal["bfloat16", "float32"]
+
+MULTI_LABEL_THRESHOLD = 0.5
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_DECIMALS = 6  # about what a float32 near 1 holds
+_ROWS_PER_PART = 8192  # bounds the token ids held at once
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPrediction:
+    """The most probable of several labels; the probabilities sum to 1."""
+
+    label: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsPrediction:
+    """Every label whose own probability is at least 0.5: any number of them, also none."""
+
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ValuePrediction:
+    """One number."""
+
+    value: float
+
+
+Prediction = LabelPrediction | LabelsPrediction | ValuePrediction
+
+
+class InputRefusal(DataRefusal):
+    """An input that cannot be read. `index` is its place among the inputs, `column` the input column at fault."""
+
+    def __init__(self, code: str, what: str, *, index: int, column: str | None = None, remedy: str = ""):
+        self.code, self.index, self.column = code, index, column
+        where = f"input {index}" + (f", column {column!r}" if column is not None else "")
+        super().__init__(what, where=where, remedy=remedy)
+
+
+class Predictor:
+    """A trained model with its encoder and its labels.
+
+    `columns` are the input columns of its recipe; an input is one text, a tuple with one text per column, or a mapping
+    from column to text. Not safe for calls from several threads at once.
+    """
+
+    def __init__(
+        self, model: TaskModel, encoder: Encoder, labels: Sequence[str], *, name: str = "model", version: str = ""
+    ):
+        self.model, self.encoder, self.labels = model.eval(), encoder, tuple(labels)
+        self.name, self.version = name, version
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        dtype: Dtype | None = None,
+        threads: int | None = None,
+        name: str | None = None,
+        version: str | None = None,
+    ) -> Predictor:
+        """The model in `folder`, as a run or the registry keeps it.
+
+        `dtype` is that of the arithmetic, by default bfloat16 where the hardware has it; `threads` sets those of the
+        whole process. Without `name` and `version` the folder's name and its content hash stand in.
+        """
+        folder = Path(folder)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        saved = load_model(folder)
+        if has_lora(saved.model):
+            merge_lora(saved.model)  # in float32, before any rounding
+        saved.model.trunk.to(getattr(torch, dtype or fastest_dtype()))
+        pack(saved.model.trunk)  # for good: nothing trains here
+        return cls(
+            saved.model,
+            Encoder.from_json(saved.encoder_json, saved.tokenizer),
+            saved.labels,
+            name=name or folder.resolve().name,
+            version=version or hash_of(folder)[:12],
+        )
+
+    @property
+    def task(self) -> str:
+        """classification, multi_label or regression."""
+        return self.model.shape.kind
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.encoder.inputs
+
+    @property
+    def dtype(self) -> str:
+        return str(self.model.trunk.dtype).removeprefix("torch.")
+
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        """One prediction per input, in order. Raises InputRefusal for the first that cannot be read."""
+        return self.answers(self.outputs(inputs))
+
+    def outputs(self, inputs: Sequence[Input]) -> np.ndarray:
+        """Probabilities float32 [r, c], or values float32 [r] for a regression. Raises InputRefusal."""
+        return self.outputs_of_rows(self.rows(inputs))
+
+    def logits(self, inputs: Sequence[Input]) -> np.ndarray:
+        """What the head says before any probability, float32 [r, c] or [r]. Raises InputRefusal."""
+        return self._logits_of_rows(self.rows(inputs))
+
+    def rows(self, inputs: Sequence[Input]) -> list[Row]:
+        """The inputs checked and brought into the order of `columns`. Raises InputRefusal, DataRefusal."""
+        if isinstance(inputs, (str, Mapping)):
+            raise DataRefusal("The inputs must be a list; this is a single one.", remedy="Put it in a list: [input].")
+        return [self._row(value, index) for index, value in enumerate(inputs)]
+
+    def outputs_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
+        """As `outputs`, of rows that `rows` has checked."""
+        return probabilities(self._logits_of_rows(rows), self.task)
+
+    def answers(self, outputs: np.ndarray) -> list[Prediction]:
+        """What rows of outputs mean, with probabilities to six decimals."""
+        if self.task == "regression":
+            return [ValuePrediction(float(value)) for value in outputs]
+        rounded = np.round(outputs.astype(np.float64), _DECIMALS).tolist()
+        if self.task == "classification":
+            best = outputs.argmax(axis=1).tolist()
+            return [
+                LabelPrediction(self.labels[i], dict(zip(self.labels, row, strict=True)))
+                for i, row in zip(best, rounded, strict=True)
+            ]
+        return [
+            LabelsPrediction(
+                tuple(label for label, p in zip(self.labels, row, strict=True) if p >= MULTI_LABEL_THRESHOLD),
+                dict(zip(self.labels, row, strict=True)),
+            )
+            for row in rounded
+        ]
+
+    def _logits_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
+        parts = [rows[start : start + _ROWS_PER_PART] for start in range(0, max(len(rows), 1), _ROWS_PER_PART)]
+        encoded = (self.encoder.encode(part) for part in parts)
+        return np.concatenate([forward_rows(self.model, one) for one in encoded])
+
+    def _row(self, value: Input, index: int) -> Row:
+        if isinstance(value, str):
+            row: Row = (value,)
+        elif isinstance(value, Mapping):
+            row = self._by_column(value, index)
+        elif isinstance(value, tuple):
+            row = value
+        else:
+            raise InputRefusal("wrong_type", f"An input must be a text, not {type(value).__name__}.", index=index)
+        if len(row) != len(self.columns):
+            raise InputRefusal(
+                "wrong_columns",
+                f"The model reads {len(self.columns)} columns and the number of texts given is {len(row)}.",
+                index=index,
+                remedy=f"Name the columns: {', '.join(self.columns)}.",
+            )
+        for column, text in zip(self.columns, row, strict=True):
+            _refuse_unreadable(text, index, column if len(row) > 1 else None)
+        if not any(text.strip() for text in row):  # one of several may be empty, as in training
+            what = "The text is empty." if len(row) == 1 else f"{' and '.join(self.columns)} are empty."
+            raise InputRefusal("empty_text", what, index=index, remedy="Leave the input out.")
+        return row
+
+    def _by_column(self, value: Mapping[str, str], index: int) -> Row:
+        for column in value:
+            if column not in self.columns:
+                shown = str(column)[:64]
+                raise InputRefusal(
+                    "unknown_column",
+                    f"The model reads no column {shown!r}.{nearest(shown, self.columns)}",
+                    index=index,
+                    column=shown,
+                    remedy=f"It reads: {', '.join(self.columns)}.",
+                )
+        for column in self.columns:
+            if column not in value:
+                raise InputRefusal(
+                    "missing_column",
+                    f"The column {column!r} is missing.",
+                    index=index,
+                    column=column,
+                    remedy=f"The model reads: {', '.join(self.columns)}.",
+                )
+        return tuple(value[column] for column in self.columns)
+
+
+def fastest_dtype() -> Dtype:
+    """bfloat16 where the hardware computes in it, else float32."""
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"
+
+
+def _refuse_unreadable(text: object, index: int, column: str | None) -> None:
+    if not isinstance(text, str):
+        what = f"An input must be a text, not {type(text).__name__}."
+        raise InputRefusal("wrong_type", what, index=index, column=column)
+    if not text.isascii() and _SURROGATE.search(text):
+        raise InputRefusal(
+            "invalid_text",
+            "The text holds half of a surrogate pair, which is no character.",
+            index=index,
+            column=column,
+            remedy="Encode the text as UTF-8 or with whole surrogate pairs.",
+        )

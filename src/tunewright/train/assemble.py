@@ -1,0 +1,116 @@
+"""From a phase of a recipe to live pieces. The only reader of `phases`; refuses what does not fit before any load."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tunewright.model.describe import Description
+from tunewright.model.trainable import TRAINABLE, Trainable
+from tunewright.recipe.errors import RecipeRefusal
+from tunewright.recipe.read import Vocabulary
+from tunewright.recipe.schema import Phase, Recipe
+from tunewright.train.engine import Pieces
+from tunewright.train.objectives import OBJECTIVES
+from tunewright.train.optimizers import OPTIMIZERS
+from tunewright.train.schedules import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No perturbation, or no teacher: inputs, weights and targets stay as they are."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+    features_fixed: ClassVar[bool] = True
+
+
+PERTURBATIONS: dict[str, type] = {"none": Nothing}
+TEACHERS: dict[str, type] = {"none": Nothing}
+
+VOCABULARY = Vocabulary(
+    {
+        "trainable": TRAINABLE,
+        "objective": OBJECTIVES,
+        "schedule": SCHEDULES,
+        "perturbation": PERTURBATIONS,
+        "teacher": TEACHERS,
+        "optimizer": OPTIMIZERS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PhasePlan:
+    """A phase whose components are built and fit together; `pieces` completes it with facts of the data."""
+
+    phase: Phase
+    trainable: Trainable
+    features_fixed: bool  # whether a frozen trunk may be run once and its vectors cached
+
+
+def plan_phase(recipe: Recipe, index: int) -> PhasePlan:
+    """Build the components of phase `index` and check that they fit each other and the task.
+
+    Raises RecipeRefusal naming the piece that lacks something, or the option that makes no sense here.
+    """
+    phase, where = recipe.phases[index], f"phases.{index}"
+    built = {
+        axis: VOCABULARY.build(axis, getattr(phase, axis), where=f"{where}.{axis}")
+        for axis in ("schedule", "perturbation", "teacher", "optimizer", "trainable")
+    }
+    objectives = [VOCABULARY.build("objective", o, where=f"{where}.objective") for o in phase.objective]
+    offered = frozenset({"targets"}).union(*(piece.provides for name, piece in built.items() if name != "trainable"))
+    for component, objective in zip(phase.objective, objectives, strict=True):
+        lacking = objective.needs - offered
+        if lacking:
+            raise RecipeRefusal(
+                f"The objective {component.kind!r} needs {', '.join(sorted(lacking))}, "
+                "which nothing in this phase provides.",
+                where=f"{where}.objective",
+            )
+        refusal = objective.refusal(recipe.task.kind)
+        if refusal is not None:
+            raise RecipeRefusal(
+                f"The objective {component.kind!r} does not fit a {recipe.task.kind}: {refusal}.",
+                where=f"{where}.objective",
+            )
+        if component.weight <= 0:
+            raise RecipeRefusal(f"The weight of the objective {component.kind!r} must be above 0.", where=where)
+    fixed = all(built[axis].features_fixed for axis in ("trainable", "schedule", "perturbation", "teacher"))
+    return PhasePlan(phase, built["trainable"], fixed)
+
+
+def assemble(
+    recipe: Recipe, index: int, *, targets: np.ndarray, classes: int, description: Description, cached: bool
+) -> Pieces:
+    """The engine's pieces for phase `index` of a resolved recipe; `targets` are the training answers."""
+    phase, where = recipe.phases[index], f"phases.{index}"
+    objectives = [
+        (VOCABULARY.build("objective", o, where=f"{where}.objective").fitted(targets, classes=classes), o.weight)
+        for o in phase.objective
+    ]
+    assert phase.budget is not None and phase.rows_per_update is not None, "assemble reads resolved recipes"
+    return Pieces(
+        kind=recipe.task.kind,
+        objectives=objectives,
+        schedule=VOCABULARY.build("schedule", phase.schedule),
+        optimizer=VOCABULARY.build("optimizer", phase.optimizer),
+        budget=phase.budget,
+        rows_per_update=phase.rows_per_update,
+        accumulate=phase.accumulate,
+        tokens_per_pass=sys.maxsize if cached else tokens_per_pass(description),
+        seed=recipe.seed + 1000 * index,
+    )
+
+
+def tokens_per_pass(description: Description) -> int:
+    """Padded tokens of one forward and backward pass: as many as keep activations near 192 MiB.
+
+    A layer keeps about 40 numbers of 2 bytes per token and unit of width.
+    """
+    bytes_per_token = 80 * description.width * max(1, description.layers)
+    return int(min(16_384, max(1024, (192 << 20) // bytes_per_token)))

@@ -1,0 +1,5 @@
+"""Axis 2: what is minimised. One class and one table row per objective."""
+
+from tunewright.train.objectives.supervised import Supervised
+
+OBJECTIVES: dict[str, type] = {"supervised": Supervised}

@@ -1,0 +1,75 @@
+"""The supervised objective: learn the answers in the data. Knows logits and targets; must not know their origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tunewright.values import Batch, Context
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """Cross-entropy for labels, binary cross-entropy for several labels, squared error for numbers.
+
+    | task kind | logits | targets | value of a row |
+    |---|---|---|---|
+    | classification | [b, c] | int64 [b] | cross-entropy, smoothed by `label_smoothing` |
+    | multi_label | [b, c] | float32 [b, c] | mean over labels of binary cross-entropy |
+    | regression | [b] | float32 [b] | squared error in units of the training answers' spread |
+
+    `class_weights: balanced` weighs a row by rows / (classes * rows of its class). Label smoothing: Szegedy et al.
+    2016, "Rethinking the Inception architecture", section 7. Relations: with both options at rest this is plain
+    maximum likelihood.
+    """
+
+    label_smoothing: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    weight_c: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+
+    needs: ClassVar[frozenset[str]] = frozenset({"targets"})
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be at least 0 and below 1, not {self.label_smoothing}")
+
+    def refusal(self, kind: str) -> str | None:
+        """Why these options make no sense for a task of `kind`, or None."""
+        if kind == "regression" and (self.label_smoothing or self.class_weights != "none"):
+            return "label_smoothing and class_weights need labels; a regression has none"
+        if kind == "multi_label" and self.class_weights != "none":
+            return "class_weights: balanced weighs a row by its one class; multi_label rows have several"
+        return None
+
+    def fitted(self, targets: np.ndarray, *, classes: int) -> Supervised:
+        """This objective with the class weights of the training answers."""
+        if self.class_weights == "none":
+            return self
+        counts = np.bincount(targets, minlength=classes)
+        weight_c = torch.from_numpy(len(targets) / (classes * np.maximum(counts, 1))).float()
+        fitted = replace(self)
+        object.__setattr__(fitted, "weight_c", weight_c)
+        return fitted
+
+    def weights(self, batch: Batch) -> Tensor:
+        """The weight of each row, float32 [b]; needs no forward pass."""
+        if self.weight_c is None or batch.targets is None:
+            return batch.weights_b
+        return batch.weights_b * self.weight_c.to(batch.weights_b.device)[batch.targets]
+
+    def values(self, context: Context) -> Tensor:
+        """The unreduced loss of each row, float32 [b]."""
+        logits, targets = context.outputs.logits.float(), context.batch.targets
+        assert targets is not None
+        if context.kind == "classification":
+            return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
+        if context.kind == "multi_label":
+            smoothed = targets * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+            return F.binary_cross_entropy_with_logits(logits, smoothed, reduction="none").mean(dim=1)
+        return (logits - targets).square()

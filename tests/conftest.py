@@ -1,0 +1,42 @@
+"""What all tests share: public data, tiny bases, a home of their own, one thread so that figures repeat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("steady", derandomize=True)  # a run that fails here fails everywhere
+settings.register_profile("explore", max_examples=400)  # `make explore` looks for examples that nobody has met yet
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes runs, caches or a registry into the user's folders."""
+    monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.delenv("TUNEWRIGHT_DATABASE", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Callable[[str], Path]:
+    """The folder of a public data set by name; skips, saying so, where it is absent."""
+    folder = Path(os.environ.get("TUNEWRIGHT_DATA", ROOT.parent / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        if not (folder / name).is_dir():
+            pytest.skip(f"the public data set {name} is not in {folder}; set TUNEWRIGHT_DATA")
+        return folder / name
+
+    return find

@@ -1,0 +1,122 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, T5EncoderModel
+
+from tunewright.model.describe import describe, load_tokenizer
+from tunewright.model.heads import build_model, load_trunk
+from tunewright.model.predict import make_batch
+from tunewright.recipe.errors import BaseRefusal
+
+
+def token_ids(base, texts):
+    return load_tokenizer(base.folder)(list(texts))["input_ids"]
+
+
+def library_vectors(base, ids):
+    """Last hidden states of one sequence alone, by transformers."""
+    model = T5EncoderModel if base.name.endswith("t5") else AutoModel
+    trunk = model.from_pretrained(base.folder, dtype=torch.float32).eval()
+    trunk = trunk.get_encoder() if base.name.endswith("bart") else trunk
+    with torch.no_grad():
+        return trunk(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_pooled_vectors_are_the_librarys_whatever_the_padding(tiny_base, tiny_model, encode, texts, family, pooling):
+    ids = token_ids(tiny_base(family), texts)
+    model = tiny_model(family, pooling=pooling)
+    with torch.no_grad():
+        outputs = model(make_batch(encode(ids), np.arange(len(ids)), pad_id=model.pad_id))
+    pool = {"mean": lambda v: v.mean(0), "cls": lambda v: v[0], "last": lambda v: v[-1]}[pooling]
+    expected = np.stack([pool(library_vectors(tiny_base(family), sequence)) for sequence in ids])
+    np.testing.assert_allclose(outputs.pooled_bd, expected, atol=2e-6)
+    np.testing.assert_allclose(outputs.logits, expected @ model.head.weight.detach().numpy().T, atol=2e-6)
+
+
+def test_windows_are_averaged_by_their_tokens(tiny_model, encode):
+    model = tiny_model()
+    windows = [[2, 9, 10, 3], [2, 11, 3], [2, 12, 13, 14, 3]]
+    with torch.no_grad():
+        alone = model.pool(make_batch(encode(windows), np.arange(3), pad_id=0))
+        together = model.pool(make_batch(encode(windows, owner=[0, 0, 1]), np.array([1, 0]), pad_id=0))
+    torch.testing.assert_close(together[1], (4 * alone[0] + 3 * alone[1]) / 7)
+    torch.testing.assert_close(together[0], alone[2])
+
+
+def test_types_tell_the_texts_of_a_pair_apart(tiny_model, encode):
+    ids, types = [[2, 9, 3, 10, 3]], [[0, 0, 0, 1, 1]]
+    for family, differs in (("bert", True), ("roberta", False)):
+        model = tiny_model(family)
+        with torch.no_grad():
+            plain = model(make_batch(encode(ids), np.arange(1), pad_id=0)).logits
+            typed = model(make_batch(encode(ids, types=types), np.arange(1), pad_id=0)).logits
+        assert bool((plain != typed).any()) is differs
+
+
+def test_a_sequence_of_no_tokens_is_read_as_one_padding_token(tiny_model, encode, family):
+    model = tiny_model(family)
+    with torch.no_grad():
+        logits = model(make_batch(encode([[], [9, 10, 11]]), np.arange(2), pad_id=model.pad_id)).logits
+        padding = model(make_batch(encode([[model.pad_id]]), np.arange(1), pad_id=model.pad_id)).logits
+    torch.testing.assert_close(logits[:1], padding)
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_bfloat16_trunk_gives_float32_logits_near_the_float32_ones(tiny_model, encode, family, everywhere):
+    model = tiny_model(family)
+    batch = make_batch(encode([[2, 9, 10, 3], [2, 11, 3]]), np.arange(2), pad_id=model.pad_id)
+    with torch.no_grad():
+        exact = model(batch).logits
+        (model if everywhere else model.trunk).to(torch.bfloat16)
+        rounded = model(batch)
+    assert rounded.logits.dtype == rounded.pooled_bd.dtype == torch.float32
+    assert (rounded.logits - exact).abs().max() <= 3e-2 * exact.abs().max()
+
+
+def test_regression_answers_one_number_a_row(tiny_model, encode):
+    model = tiny_model(kind="regression", outputs=1)
+    assert model(make_batch(encode([[2, 9, 3], [2, 3]]), np.arange(2), pad_id=0)).logits.shape == (2,)
+
+
+def test_every_parameter_gets_a_gradient(tiny_model, encode, family):
+    model = tiny_model(family, pooling="mean")
+    batch = make_batch(encode([[2, 9, 10, 3], [2, 11, 3]]), np.arange(2), pad_id=model.pad_id)
+    model(batch).logits.square().sum().backward()
+    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert without == []
+
+
+def test_the_head_depends_on_the_seed_alone(tiny_base):
+    description = describe(tiny_base("bert"))
+    torch.manual_seed(1)
+    options = {"kind": "multi_label", "outputs": 4, "pooling": "mean"}
+    first, again, other = (
+        build_model(tiny_base("bert"), description, seed=seed, **options).head.weight for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert 0.01 < float(first.detach().std()) < 0.03
+
+
+def test_loaded_tensors_lie_aligned_in_memory_of_their_own(tiny_model, family):
+    model = tiny_model(family)
+    assert all(parameter.data_ptr() % 16 == 0 for parameter in model.parameters())
+    storages = [parameter.untyped_storage().data_ptr() for parameter in model.parameters()]
+    assert len(set(storages)) == len(storages)
+
+
+def test_weights_that_do_not_fill_the_trunk_are_refused(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base("bert").folder, tmp_path / "poor")
+    tensors = load_file(folder / "model.safetensors")
+    gone = "encoder.layer.1.output.dense.weight"
+    save_file({n: t for n, t in tensors.items() if n != gone}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BaseRefusal, match=f"1 tensors missing, 0 of another shape, 0 left over \\({gone}\\)"):
+        load_trunk(folder, dtype=torch.float32)
+
+
+def test_loading_says_nothing(tiny_base, capfd):
+    load_trunk(tiny_base("bert").folder, dtype=torch.float32)
+    assert capfd.readouterr() == ("", "")

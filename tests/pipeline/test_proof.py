@@ -1,0 +1,47 @@
+"""Proof of effect and parity, and that planted lies are seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from safetensors.torch import load_file, save_file
+
+from tunewright.model.weights import load_model
+from tunewright.pipeline.plan import make_plan, read_recipe
+from tunewright.pipeline.proof import changed_options, prove_parity
+
+
+def read(result, name):
+    return json.loads((result.folder / name).read_text())
+
+
+def test_what_was_to_train_changed_and_the_rest_did_not(tiny_run):
+    _, result = tiny_run
+    effect = read(result, "effect.json")
+    assert effect["changed"] is True and effect["frozen_identical"] is True
+    assert effect["trainable"] > 0 and not effect["unchanged_though_trainable"]
+
+
+def test_each_changed_option_has_what_was_seen_of_it(tiny_run):
+    recipe, result = tiny_run
+    options = {option["option"]: option for option in read(result, "effect.json")["options"]}
+    assert set(options) == {key for key, _ in changed_options(read_recipe(recipe).recipe)}
+    assert "updates" in options["phases.0.budget"]["seen"]
+
+
+def test_the_saved_model_is_the_trained_one(tiny_run):
+    _, result = tiny_run
+    parity = read(result, "parity.json")
+    assert parity["same_token_ids"] and parity["reloaded"]["holds"] and parity["reloaded"]["labels_flipped"] == 0
+
+
+def test_a_head_that_was_swapped_is_seen(tiny_run, tmp_path):
+    recipe, result = tiny_run
+    trained = load_model(result.folder / "model").model
+    folder = tmp_path / "model"
+    shutil.copytree(result.folder / "model", folder)
+    head = load_file(folder / "head.safetensors")
+    save_file({name: tensor + 0.5 * (name == "bias") * tensor.numel() for name, tensor in head.items()} | {
+        "weight": -head["weight"]}, folder / "head.safetensors")  # fmt: skip
+    assert not prove_parity(make_plan(read_recipe(recipe)), trained, folder)["reloaded"]["holds"]

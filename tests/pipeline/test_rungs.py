@@ -1,0 +1,33 @@
+"""Rungs on the same rows, in the same order, as the model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tunewright.pipeline.features import BaseFeatures
+from tunewright.pipeline.fit import rebuild
+from tunewright.pipeline.plan import make_plan, read_recipe
+from tunewright.pipeline.rungs import predict_rungs, predict_with
+
+
+def test_every_rung_answers_every_test_row_with_probabilities(tiny_plan):
+    plan = tiny_plan(
+        "evaluate.baselines=[majority, zero_shot, knn, probe]",
+        "task.labels={card: a card is missing, refund: money back, rate: exchange rates}",
+    )
+    said = predict_rungs(plan, BaseFeatures(plan, lambda: rebuild(plan, {}, phases=0)))
+    assert [predictions.rung for predictions in said] == ["majority", "zero_shot", "knn", "probe"]
+    for predictions in said:
+        assert predictions.row_ids == plan.rows("test").ids and predictions.seconds > 0
+        assert np.allclose(predictions.outputs.sum(axis=1), 1, atol=1e-4)
+    by_name = {predictions.rung: predictions for predictions in said}
+    right = {name: (p.outputs.argmax(1) == p.targets).mean() for name, p in by_name.items()}
+    assert right["probe"] > right["majority"]
+
+
+def test_a_loaded_model_is_judged_on_the_same_rows(tiny_run, monkeypatch):
+    recipe, result = tiny_run
+    plan = make_plan(read_recipe(recipe))
+    said = predict_with(result.model, plan, "model")
+    assert said.row_ids == plan.rows("test").ids
+    assert np.array_equal(said.outputs, result.model.outputs(plan.rows("test").inputs))

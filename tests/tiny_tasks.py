@@ -1,0 +1,52 @@
+"""Small tasks on tiny bases: rows that can be learned in seconds, and recipes for them."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from tests import tiny_bases
+
+TOPICS = {
+    "card": "my card has not arrived yet where is it please tell me the card pin code",
+    "refund": "a refund is missing from my account the payment was charged twice money back",
+    "rate": "exchange rate fee transfer top up how much money do i change early late",
+}
+
+
+def make_rows(count: int = 90, *, topics: dict[str, str] = TOPICS, seed: int = 3) -> list[dict[str, str]]:
+    """Rows of `text`, `topic`, `row_id` and `customer_id`, no two texts alike."""
+    draw = random.Random(seed)
+    rows, seen = [], set()
+    while len(rows) < count:
+        topic = list(topics)[len(rows) % len(topics)]
+        text = " ".join(draw.choices(topics[topic].split(), k=draw.randint(5, 12)))
+        if text not in seen:
+            seen.add(text)
+            rows.append({"row_id": f"r{len(rows)}", "customer_id": f"c{len(rows) % 50}", "text": text, "topic": topic})
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_task(folder: Path, *, extra: str = "", rows: list[dict[str, str]] | None = None) -> Path:
+    """Rows, a tiny base and a recipe of two epochs in `folder`; returns the recipe's path."""
+    folder.mkdir(exist_ok=True, parents=True)
+    if not (folder / "base").exists():
+        tiny_bases.make_tiny_base(folder / "base", "bert")
+    write_rows(folder / "rows.jsonl", make_rows() if rows is None else rows)
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(
+        "name: tiny\n"
+        "task: {kind: classification, input: text, output: topic}\n"
+        "base: base\n"
+        "data: {train: rows.jsonl}\n"
+        "phases: [{budget: 2 epochs}]\n"
+        "evaluate: {resamples: 200, baselines: [majority]}\n" + extra,
+        encoding="utf-8",
+    )
+    return recipe

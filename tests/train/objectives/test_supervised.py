@@ -1,0 +1,136 @@
+"""The supervised objective against the losses of torch and of transformers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+from transformers.loss.loss_utils import ForSequenceClassificationLoss
+from transformers.trainer_pt_utils import LabelSmoother
+
+from tunewright.train.objectives.supervised import Supervised
+from tunewright.values import Batch, Context, Outputs
+
+KINDS = ("classification", "multi_label", "regression")
+PROBLEMS = dict(zip(KINDS, ("single_label_classification", "multi_label_classification", "regression"), strict=True))
+
+
+def context(kind: str, *, rows: int = 7, classes: int = 4, seed: int = 0, scale: float = 3.0) -> Context:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(rows, classes, generator=generator) * scale
+    targets = {
+        "classification": torch.randint(0, classes, (rows,), generator=generator),
+        "multi_label": torch.randint(0, 2, (rows, classes), generator=generator).float(),
+        "regression": torch.randn(rows, generator=generator),
+    }[kind]
+    batch = Batch(
+        ids_st=torch.zeros(rows, 1, dtype=torch.int64), lengths_s=torch.ones(rows, dtype=torch.int64), types_st=None,
+        owner_s=torch.arange(rows), row_indices_b=torch.arange(rows), targets=targets,
+        weights_b=torch.rand(rows, generator=generator),
+    )  # fmt: skip
+    return Context(batch, Outputs(logits[:, 0] if kind == "regression" else logits, torch.zeros(rows, 2)), kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(2, 90))
+@settings(max_examples=20)
+def test_the_mean_of_the_values_is_the_loss_of_transformers(kind, seed, rows, classes):
+    given = context(kind, rows=rows, classes=classes, seed=seed)
+    config = SimpleNamespace(problem_type=PROBLEMS[kind], num_labels=1 if kind == "regression" else classes)
+    expected = ForSequenceClassificationLoss(given.batch.targets, given.outputs.logits, config)
+    torch.testing.assert_close(Supervised().values(given).mean(), expected)
+    assert Supervised().values(given).shape == (rows,)
+
+
+@pytest.mark.parametrize("smoothing", [0.05, 0.3, 0.9])
+def test_smoothed_classification_is_that_of_transformers_and_of_the_formula(smoothing):
+    given = context("classification", rows=11)
+    values = Supervised(label_smoothing=smoothing).values(given)
+    logits, targets = given.outputs.logits, given.batch.targets
+    theirs = LabelSmoother(epsilon=smoothing)({"logits": logits}, targets)
+    torch.testing.assert_close(values.mean(), theirs)
+    soft = F.one_hot(targets, 4) * (1 - smoothing) + smoothing / 4
+    torch.testing.assert_close(values, -(soft * logits.log_softmax(-1)).sum(-1))
+
+
+def test_smoothed_multi_label_draws_each_answer_towards_a_half():
+    given = context("multi_label")
+    p, y = given.outputs.logits.double().sigmoid(), given.batch.targets.double() * 0.8 + 0.1
+    by_hand = -(y * p.log() + (1 - y) * (1 - p).log()).mean(1)
+    torch.testing.assert_close(Supervised(label_smoothing=0.2).values(given).double(), by_hand, atol=1e-5, rtol=1e-5)
+
+
+def test_balanced_weights_give_every_class_the_same_total_and_the_rows_their_number():
+    targets = np.array([0] * 6 + [1] * 3 + [2] * 1)
+    fitted = Supervised(class_weights="balanced").fitted(targets, classes=3)
+    batch = context("classification", rows=10, classes=3).batch
+    batch = replace(batch, targets=torch.from_numpy(targets), weights_b=torch.ones(10))
+    weights = fitted.weights(batch)
+    totals = [float(weights[torch.from_numpy(targets) == c].sum()) for c in range(3)]
+    assert totals == pytest.approx([10 / 3] * 3)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+    np.testing.assert_allclose(fitted.weight_c.numpy(), expected, rtol=1e-6)
+
+
+def test_weighted_classification_is_the_weighted_mean_of_torch():
+    given = context("classification", rows=30)
+    targets = given.batch.targets
+    fitted = Supervised(class_weights="balanced").fitted(targets.numpy(), classes=4)
+    batch = replace(given.batch, weights_b=torch.ones(30))
+    weights = fitted.weights(batch)
+    ours = (fitted.values(given) * weights).sum() / weights.sum()
+    torch.testing.assert_close(ours, F.cross_entropy(given.outputs.logits, targets, weight=fitted.weight_c))
+
+
+def test_a_class_that_no_training_row_has_gets_a_finite_weight():
+    fitted = Supervised(class_weights="balanced").fitted(np.array([0, 0, 2]), classes=3)
+    assert torch.isfinite(fitted.weight_c).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_class_weights_the_weights_are_those_of_the_rows(kind):
+    given = context(kind)
+    objective = Supervised().fitted(given.batch.targets.numpy(), classes=4)
+    assert torch.equal(objective.weights(given.batch), given.batch.weights_b)
+
+
+def test_class_weights_multiply_the_weights_of_the_rows():
+    given = context("classification")
+    fitted = Supervised(class_weights="balanced").fitted(given.batch.targets.numpy(), classes=4)
+    expected = given.batch.weights_b * fitted.weight_c[given.batch.targets]
+    assert torch.equal(fitted.weights(given.batch), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_computed_in_float32_whatever_the_logits_are(kind):
+    given = context(kind)
+    narrow = Context(given.batch, Outputs(given.outputs.logits.bfloat16(), given.outputs.pooled_bd), kind)
+    assert Supervised().values(narrow).dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_of_a_thousand_stay_finite(kind):
+    given = context(kind, scale=1000.0)
+    assert torch.isfinite(Supervised(label_smoothing=0 if kind == "regression" else 0.1).values(given)).all()
+
+
+@pytest.mark.parametrize(("options", "refused"), [
+    ({}, set()),
+    ({"label_smoothing": 0.1}, {"regression"}),
+    ({"class_weights": "balanced"}, {"regression", "multi_label"}),
+], ids=str)  # fmt: skip
+def test_options_that_make_no_sense_for_a_kind_are_refused(options, refused):
+    assert {kind for kind in KINDS if Supervised(**options).refusal(kind)} == refused
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_smoothing_outside_its_range_is_refused(smoothing):
+    with pytest.raises(ValueError, match="label_smoothing must be at least 0 and below 1"):
+        Supervised(label_smoothing=smoothing)
