@@ -142,11 +142,11 @@ def test_processes_that_open_a_new_database_at_once_make_it_once(database_url, o
     assert applied == [step.__name__ for step in module.STEPS]
 
 
-def test_opening_waits_for_a_process_that_reads_a_file_still_without_the_write_ahead_log(tmp_path):
+def test_opening_waits_for_a_process_that_writes_a_file_still_without_the_write_ahead_log(tmp_path):
     """SQLite itself gives up at once here, whatever its timeout."""
-    reader = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
-    reader.executescript("CREATE TABLE t (x); BEGIN; SELECT * FROM t;")
-    release = threading.Timer(0.3, reader.close)
+    writer = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    writer.executescript("CREATE TABLE t (x); BEGIN IMMEDIATE;")
+    release = threading.Timer(0.3, writer.close)
     release.start()
     with open_database(f"sqlite:///{tmp_path / 'new.db'}") as database, database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
@@ -155,11 +155,11 @@ def test_opening_waits_for_a_process_that_reads_a_file_still_without_the_write_a
 
 def test_opening_gives_up_on_a_file_that_stays_locked(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.2)
-    reader = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
-    reader.executescript("CREATE TABLE t (x); BEGIN; SELECT * FROM t;")
+    writer = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
+    writer.executescript("CREATE TABLE t (x); BEGIN IMMEDIATE;")
     with pytest.raises(StoreRefusal, match="locked"):
         open_database(f"sqlite:///{tmp_path / 'new.db'}")
-    reader.close()
+    writer.close()
 
 
 def test_a_database_of_an_older_version_is_brought_up_to_date_and_keeps_its_rows(opened, monkeypatch):
