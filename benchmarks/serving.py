@@ -29,7 +29,7 @@ base = find_base("minilm", root=Path(".")); described = describe(base)
 model = build_model(base, described, kind="classification", outputs=77, pooling="mean", seed=0)
 encoder = {"max_length": 256, "long": "truncate", "overlap": 0, "join": None, "inputs": ["text"]}
 save_model(model, Path(sys.argv[1]), encoder_json=encoder, labels=[f"intent {i}" for i in range(77)], base=base,
-           description=described)
+           description=described, arithmetic="bfloat16")
 """
 _BATCH = """
 import json, sys, time, torch; from pathlib import Path

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
 from safetensors.torch import load_file, save_file
 
 from tunewright.model.weights import load_model
+from tunewright.pipeline import proof
 from tunewright.pipeline.plan import make_plan, read_recipe
-from tunewright.pipeline.proof import changed_options, prove_parity
+from tunewright.pipeline.proof import Arithmetic, changed_options, choose_arithmetic, prove_parity
+from tunewright.pipeline.run import run
+from tunewright.serve.predictor import fastest_dtype
+
+FLOAT32 = Arithmetic("float32", "a test says so")
 
 
 def read(result, name):
@@ -44,4 +50,24 @@ def test_a_head_that_was_swapped_is_seen(tiny_run, tmp_path):
     head = load_file(folder / "head.safetensors")
     save_file({name: tensor + 0.5 * (name == "bias") * tensor.numel() for name, tensor in head.items()} | {
         "weight": -head["weight"]}, folder / "head.safetensors")  # fmt: skip
-    assert not prove_parity(make_plan(read_recipe(recipe)), trained, folder)["reloaded"]["holds"]
+    assert not prove_parity(make_plan(read_recipe(recipe)), trained, folder, FLOAT32)["reloaded"]["holds"]
+
+
+@pytest.mark.skipif(fastest_dtype() == "float32", reason="this machine computes in float32 alone")
+def test_a_model_that_rounding_changes_is_served_in_float32_and_says_why(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setitem(proof.TOLERANCE, "bfloat16", 1e-9)
+    monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path))
+    result = run(tiny_task(tmp_path))
+    served = read(result, "parity.json")["served"]
+    assert served["dtype"] == result.model.dtype == "float32" and served["holds"]
+    assert "in bfloat16 a logit moves by up to" in served["because"]
+
+
+@pytest.mark.skipif(fastest_dtype() == "float32", reason="this machine computes in float32 alone")
+def test_a_model_served_in_an_arithmetic_that_changes_it_is_seen(tiny_run, monkeypatch):
+    recipe, result = tiny_run
+    trained, folder = load_model(result.folder / "model").model, result.folder / "model"
+    plan = make_plan(read_recipe(recipe))
+    assert choose_arithmetic(plan, trained).dtype == result.model.dtype == "bfloat16"
+    monkeypatch.setitem(proof.TOLERANCE, "bfloat16", 1e-9)
+    assert not prove_parity(plan, trained, folder, Arithmetic("bfloat16", "so it was said"))["served"]["holds"]

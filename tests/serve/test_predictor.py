@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -152,8 +153,22 @@ def test_name_version_dtype_and_threads_are_what_was_asked_for(model_folders: di
         torch.set_num_threads(threads)
     assert (predictor.name, predictor.version, predictor.dtype) == ("tickets", "3", "bfloat16")
     unnamed = Predictor.load(model_folders["pair"])
-    assert unnamed.name == "model" and len(unnamed.version) == 12 and unnamed.dtype == fastest_dtype()
+    assert unnamed.name == "model" and len(unnamed.version) == 12
     assert unnamed.version != load(model_folders["classification"]).version
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "dtype"), [("bfloat16", fastest_dtype()), ("float32", "float32"), (None, "float32")]
+)
+def test_a_model_computes_in_the_arithmetic_in_which_it_was_shown_right(
+    model_folders: dict[str, Path], tmp_path: Path, arithmetic: str | None, dtype: str
+) -> None:
+    folder = shutil.copytree(model_folders["pair"], tmp_path / "model")
+    head = json.loads((folder / "head.json").read_text())
+    head.pop("arithmetic")
+    (folder / "head.json").write_text(json.dumps(head | ({"arithmetic": arithmetic} if arithmetic else {})))
+    assert Predictor.load(folder).dtype == dtype
+    assert Predictor.load(folder, dtype="bfloat16").dtype == "bfloat16"
 
 
 def test_a_lora_model_answers_merged_as_it_did_unmerged(model_folders: dict[str, Path], tmp_path: Path) -> None:

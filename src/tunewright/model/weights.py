@@ -38,6 +38,7 @@ class SavedModel(NamedTuple):
     encoder_json: dict[str, Any]
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...]
+    arithmetic: str  # the fastest dtype in which it was shown to answer as it was trained
 
 
 def save_model(
@@ -48,8 +49,9 @@ def save_model(
     labels: Sequence[str],
     base: Base,
     description: Description,
+    arithmetic: str = "float32",
 ) -> None:
-    """Writes `model` into the new or empty `folder`, weights in float32.
+    """Writes `model` into the new or empty `folder`, weights in float32; `arithmetic` says in which dtype to serve it.
 
     trunk/ (transformers), adapter/ (PEFT, where the model has LoRA; trunk/ then holds the untouched base),
     head.safetensors, head.json, encoder.json, load_model.py (needs no tunewright), LICENSE_OF_BASE.
@@ -63,7 +65,7 @@ def save_model(
     head = {name: own_float32(tensor) for name, tensor in model.head.state_dict().items()}
     save_file(head, folder / HEAD_WEIGHTS, metadata={"format": "pt"})
     named = {"labels": list(labels), "trunk_class": type(model.trunk).__name__, "base": base.name}
-    _write_json(folder / HEAD, {**asdict(model.shape), **named})
+    _write_json(folder / HEAD, {**asdict(model.shape), **named, "arithmetic": arithmetic})
     _write_json(folder / ENCODER, dict(encoder_json))
     (folder / LOADER).write_text(_loader(model), encoding="utf-8")
     _write_licence(folder / LICENCE, base, description)
@@ -76,6 +78,7 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> SavedMode
     """
     facts, encoder_json = _read(folder / HEAD), _read(folder / ENCODER)
     labels, trunk_class = tuple(facts.pop("labels")), facts.pop("trunk_class")
+    arithmetic = facts.pop("arithmetic", "float32")
     facts.pop("base")
     for path in sorted(folder.rglob("*.safetensors")):
         _refuse_unless(is_safetensors(path), f"{path.name} is not a safetensors file by its content.", path)
@@ -87,7 +90,7 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> SavedMode
     expected = model.head.state_dict()
     _refuse_other_tensors(head, {name: tensor.shape for name, tensor in expected.items()}, folder / HEAD_WEIGHTS)
     model.head.load_state_dict(head)
-    return SavedModel(model.eval(), encoder_json, load_tokenizer(folder / TRUNK), labels)
+    return SavedModel(model.eval(), encoder_json, load_tokenizer(folder / TRUNK), labels, arithmetic)
 
 
 def hash_of(folder: Path) -> str:

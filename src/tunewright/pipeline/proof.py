@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from tunewright.model.predict import forward_rows
 from tunewright.pipeline.fit import Fitted, rebuild
 from tunewright.pipeline.plan import SPLITS, Plan
 from tunewright.recipe.schema import Recipe
-from tunewright.serve.predictor import Predictor, fastest_dtype
+from tunewright.serve.predictor import Predictor, fastest_dtype, ready_to_serve
+from tunewright.values import Rows
 
 _PARITY_ROWS = 256
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # largest |Δlogit| allowed, as a share of the largest |logit|
@@ -170,9 +172,38 @@ _OBSERVERS: dict[str, Observer] = {
 }
 
 
-def prove_parity(plan: Plan, trained: TaskModel, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Arithmetic:
+    """The dtype in which a trained model is to be served, and the reason."""
+
+    dtype: str
+    why: str
+
+
+def choose_arithmetic(plan: Plan, trained: TaskModel) -> Arithmetic:
+    """The fastest dtype of this machine in which the model answers as it was trained, on the rows of `prove_parity`."""
+    fastest = fastest_dtype()
+    if fastest == "float32":
+        return Arithmetic("float32", "this machine computes in nothing faster")
+    encoded = plan.encoder.encode(_parity_rows(plan).inputs)
+    rounded = ready_to_serve(copy.deepcopy(trained), fastest)
+    facts = _agreement(
+        forward_rows(trained, encoded), forward_rows(rounded, encoded), plan.recipe.task.kind, dtype=fastest
+    )
+    apart = f"in {fastest} a logit moves by up to {facts['largest_difference']:.1%} of the largest"
+    if facts["holds"]:
+        return Arithmetic(fastest, f"{apart}, within the {facts['allowed']:.0%} allowed")
+    flipped = facts.get("labels_flipped", 0)
+    return Arithmetic("float32", f"{apart} ({facts['allowed']:.0%} are allowed), and {flipped} labels change")
+
+
+def _parity_rows(plan: Plan) -> Rows:
+    return plan.rows("test").take(np.arange(min(_PARITY_ROWS, len(plan.rows("test")))))
+
+
+def prove_parity(plan: Plan, trained: TaskModel, folder: Path, arithmetic: Arithmetic) -> dict[str, Any]:
     """The trained model in memory against every form in which it is kept, on up to 256 test rows."""
-    rows = plan.rows("test").take(np.arange(min(_PARITY_ROWS, len(plan.rows("test")))))
+    rows = _parity_rows(plan)
     encoded = plan.encoder.encode(rows.inputs)
     reference = forward_rows(trained, encoded)
     reloaded = Predictor.load(folder, dtype="float32")
@@ -187,10 +218,9 @@ def prove_parity(plan: Plan, trained: TaskModel, folder: Path) -> dict[str, Any]
         merged = copy.deepcopy(trained)
         merge_lora(merged)
         facts["merged"] = _agreement(reference, forward_rows(merged, encoded), kind, dtype="float32")
-    if fastest_dtype() == "bfloat16":
-        served = Predictor.load(folder, dtype="bfloat16")
-        answers = forward_rows(served.model, encoded_again)
-        facts["served_in_bfloat16"] = _agreement(reference, answers, kind, dtype="bfloat16")
+    served = Predictor.load(folder)
+    agreement = _agreement(reference, forward_rows(served.model, encoded_again), kind, dtype=served.dtype)
+    facts["served"] = {"dtype": served.dtype, "because": arithmetic.why, **agreement}
     facts["exported"] = unmeasured("this version exports no other form than the folder itself")
     return facts
 

@@ -21,7 +21,7 @@ from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.fit import Fit, Fitted, Watcher, rebuild, target_scale
 from tunewright.pipeline.judge import Judged, hash_test_rows, judge_run
 from tunewright.pipeline.plan import SPLITS, Plan, make_plan, read_recipe
-from tunewright.pipeline.proof import prove_effect, prove_parity
+from tunewright.pipeline.proof import Arithmetic, choose_arithmetic, prove_effect, prove_parity
 from tunewright.serve.predictor import Predictor
 from tunewright.store import files
 from tunewright.store.database import open_database
@@ -127,16 +127,18 @@ def _train(plan: Plan, run: Run, features: BaseFeatures, watcher: Watcher) -> No
     run.write_json("effect.json", prove_effect(plan, fitted, metrics))
     if plan.recipe.task.kind == "regression":
         unscale_head(fitted.model, target_scale(plan))
-    files.commit_folder(run.folder / MODEL, lambda folder: _save(plan, fitted, folder))
-    run.write_json("parity.json", prove_parity(plan, fitted.model, run.folder / MODEL))
+    arithmetic = choose_arithmetic(plan, fitted.model)
+    watcher.note(f"served in {arithmetic.dtype}: {arithmetic.why}")
+    files.commit_folder(run.folder / MODEL, lambda folder: _save(plan, fitted, arithmetic, folder))
+    run.write_json("parity.json", prove_parity(plan, fitted.model, run.folder / MODEL, arithmetic))
     run.done("train", plan.id)
 
 
-def _save(plan: Plan, fitted: Fitted, folder: Path) -> None:
+def _save(plan: Plan, fitted: Fitted, arithmetic: Arithmetic, folder: Path) -> None:
     with files.refusing(folder):
         save_model(
             fitted.model, folder, encoder_json=plan.encoder.to_json(), labels=plan.prepared.labels, base=plan.base,
-            description=plan.description,
+            description=plan.description, arithmetic=arithmetic.dtype,
         )  # fmt: skip
         (folder / RECIPE).write_text(files.to_json(plan.written(), indent=1), encoding="utf-8")
 

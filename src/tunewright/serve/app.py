@@ -257,8 +257,6 @@ async def _refuse_route(request: Request, error: Exception) -> NoReturn:
     raise ApiError(error.status_code, code, message, headers=error.headers)
 
 
-
-
 def _refuse_media_type(scope: Scope) -> None:
     given = next((value for name, value in scope["headers"] if name == b"content-type"), b"").lower()
     media_type, _, parameters = given.partition(b";")

@@ -89,19 +89,16 @@ class Predictor:
     ) -> Predictor:
         """The model in `folder`, as a run or the registry keeps it.
 
-        `dtype` is that of the arithmetic, by default bfloat16 where the hardware has it; `threads` sets those of the
-        whole process. Without `name` and `version` the folder's name and its content hash stand in.
+        `dtype` is that of the arithmetic, by default the model's own where the hardware has it, else float32; `threads`
+        sets those of the whole process. Without `name` and `version` the folder's name and its content hash stand in.
         """
         folder = Path(folder)
         if threads is not None:
             torch.set_num_threads(threads)
         saved = load_model(folder)
-        if has_lora(saved.model):
-            merge_lora(saved.model)  # in float32, before any rounding
-        saved.model.trunk.to(getattr(torch, dtype or fastest_dtype()))
-        pack(saved.model.trunk)  # for good: nothing trains here
+        own = "float32" if saved.arithmetic == "float32" else fastest_dtype()
         return cls(
-            saved.model,
+            ready_to_serve(saved.model, dtype or own),
             Encoder.from_json(saved.encoder_json, saved.tokenizer),
             saved.labels,
             name=name or folder.resolve().name,
@@ -211,6 +208,15 @@ class Predictor:
                     remedy=f"The model reads: {', '.join(self.columns)}.",
                 )
         return tuple(value[column] for column in self.columns)
+
+
+def ready_to_serve(model: TaskModel, dtype: str) -> TaskModel:
+    """`model` itself, changed for good into what answers: adapters merged, trunk in `dtype`, weights packed."""
+    if has_lora(model):
+        merge_lora(model)  # in float32, before any rounding
+    model.trunk.to(getattr(torch, dtype))
+    pack(model.trunk)
+    return model
 
 
 def fastest_dtype() -> Dtype:
