@@ -214,6 +214,17 @@ def test_dropout_is_nothing_in_evaluation_and_drops_in_training():
     assert 0.2 < float((layer.train()(x) == 0).float().mean()) < 0.3
 
 
+@pytest.mark.parametrize("t", [1, 2, 7, 15, 16, 17, 24, 31, 32, 33, 64, 100, 129])
+def test_softmax_in_place_and_its_gradient_are_torchs_own(t):
+    x, gradient = torch.randn(11, t, t), torch.randn(11, t, t)
+    x[:, :, t // 2 :] = float("-inf") if t > 1 else 0.0
+    wanted = x.clone().requires_grad_()
+    p = torch.softmax(wanted, -1)
+    p.backward(gradient)
+    torch.testing.assert_close(fused._softmax(x), p.detach(), atol=1e-7, rtol=1e-6)
+    torch.testing.assert_close(fused._softmax_backward(gradient, p.detach()), wanted.grad, atol=1e-6, rtol=1e-5)
+
+
 def by_hand(layer: nn.Module, x: torch.Tensor, masks: list[torch.Tensor], p: float) -> torch.Tensor:
     """The layer in plain operations of torch, dropping what `masks` drop: attention, then both blocks' outputs."""
     inner = layer.attention.self

@@ -32,10 +32,10 @@ class Recorder:
         return lengths(rows)
 
 
-def run(test: Callable[[Batcher], Awaitable[None]], **options: int) -> None:
+def run(test: Callable[[Batcher], Awaitable[None]], workers: int = 1, **options: int) -> None:
     async def whole() -> None:
         batcher = Batcher(**options)
-        batcher.start()
+        batcher.start(workers)
         try:
             await asyncio.wait_for(test(batcher), 20)
         finally:
@@ -116,6 +116,48 @@ def test_two_models_take_turns_and_never_share_a_batch() -> None:
         assert sum(map(len, one.batches)) == sum(map(len, other.batches)) == 6
 
     run(test, batch_tokens=8)
+
+
+def test_workers_share_what_waits_and_answers_keep_their_order() -> None:
+    async def test(batcher: Batcher) -> None:
+        lane = Recorder()
+        while batcher._idle < 2:
+            await asyncio.sleep(0.001)
+        asking = submit(batcher, lane, *("x" * (50 + i) for i in range(8)))
+        await entered(lane)
+        await entered(lane)  # the second worker, while the first is still busy
+        assert sorted(map(len, lane.batches)) == [4, 4]
+        lane.leave.release(5)
+        assert (await asking).tolist() == list(range(50, 58))
+
+    run(test, workers=2, turn_tokens=1000)
+
+
+def test_a_small_batch_waits_a_moment_for_its_share_of_the_requests_under_way() -> None:
+    async def test(batcher: Batcher) -> None:
+        lane = Recorder()
+        lane.leave.release(9)
+        batcher._under_way, batcher._batch_seconds = 3, 80.0  # as a batch would have left them: wait ten seconds
+        alone = [submit(batcher, lane, "a")]
+        await asyncio.sleep(0.1)
+        assert not lane.batches
+        await asyncio.gather(*alone, *(submit(batcher, lane, text) for text in "bc"))
+        assert lane.batches == [["a", "b", "c"]]
+        assert batcher._under_way == 3 and batcher._batch_seconds < 1
+
+    run(test)
+
+
+def test_a_small_batch_does_not_wait_for_company_that_does_not_come() -> None:
+    async def test(batcher: Batcher) -> None:
+        lane = Recorder()
+        lane.leave.release(9)
+        batcher._under_way, batcher._batch_seconds = 3, 0.8
+        began = time.perf_counter()
+        await submit(batcher, lane, "a")
+        assert time.perf_counter() - began >= 0.1 and lane.batches == [["a"]]
+
+    run(test)
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
@@ -236,10 +278,10 @@ texts_of_a_request = st.lists(st.text("ab", min_size=1, max_size=9), min_size=1,
 requests = st.lists(st.tuples(texts_of_a_request, st.integers(0, 2), st.booleans()), min_size=1, max_size=12)
 
 
-@given(requests, st.integers(1, 12), st.integers(1, 12))
+@given(requests, st.integers(1, 12), st.integers(1, 12), st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_whatever_comes_each_request_gets_its_own_answers_in_order(
-    several: list[tuple[list[str], int, bool]], batch_tokens: int, turn_tokens: int
+    several: list[tuple[list[str], int, bool]], batch_tokens: int, turn_tokens: int, workers: int
 ) -> None:
     sizes: list[int] = []
 
@@ -263,4 +305,4 @@ def test_whatever_comes_each_request_gets_its_own_answers_in_order(
         assert batcher.tokens_waiting == 0 and batcher.requests_unsettled == 0
         assert max(sizes, default=0) <= batch_tokens
 
-    run(test, batch_tokens=batch_tokens, turn_tokens=turn_tokens)
+    run(test, workers, batch_tokens=batch_tokens, turn_tokens=turn_tokens)

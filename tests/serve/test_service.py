@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.serve.fakes import FakePredictor
 
 from tunewright.recipe.errors import DataRefusal
@@ -60,15 +63,44 @@ def test_several_models_must_be_told_apart() -> None:
     run(test, a_at_1=FakePredictor(), a_at_2=FakePredictor(), b_at_1=FakePredictor())
 
 
-def test_each_model_answers_once_before_it_is_ready_and_in_one_thread() -> None:
+def test_each_model_answers_once_before_it_is_ready_and_in_a_worker() -> None:
     predictor = FakePredictor(columns_read=("subject", "body"))
 
     async def test(service: Service) -> None:
         assert service.state == "ready" and predictor.batches == [[("ready", "ready")]]
         await service.answer(service.find(None), [("a", "b")], stay)
-        assert predictor.threads == {"tunewright-batches"}
+        assert all(name.startswith("tunewright-batches-") for name in predictor.threads)
 
     run(test, m=predictor)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "threads", "alone"), [(1000, 3, True), (1000, 1, False), (10**9, 3, False)]
+)
+def test_small_models_get_a_worker_a_thread_and_large_ones_all_threads(
+    parameters: int, threads: int, alone: bool
+) -> None:
+    seen: set[tuple[str, int]] = set()
+
+    class Watching(FakePredictor):
+        def outputs_of_rows(self, rows: Any) -> np.ndarray:
+            seen.add((threading.current_thread().name, torch.get_num_threads()))
+            time.sleep(0.02)
+            return super().outputs_of_rows(rows)
+
+    async def test(service: Service) -> None:
+        served = service.find(None)
+        await asyncio.gather(*(service.answer(served, [("word " * 200,)], stay) for _ in range(12)))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        run(test, m=Watching(parameters=parameters))
+        assert {count for _, count in seen} == {1 if alone else threads}
+        assert len({name for name, _ in seen}) == (threads if alone else 1)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_client_that_leaves_takes_its_waiting_rows_along() -> None:

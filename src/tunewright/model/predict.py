@@ -143,12 +143,15 @@ def _each_row(
             batch = placed(make_batch(encoded, rows, pad_id=model.pad_id), device)
             return compute(ready, batch).float().cpu().numpy()
 
-    ready.eval()
+    if was_training:  # visiting every module takes longer than some batches
+        ready.eval()
     try:
         packing = packed(ready.trunk) if len(encoded.tokens_n) >= _TOKENS_WORTH_PACKING else nullcontext()
         workers = torch.get_num_threads() if device.type == "cpu" else 1
-        share = max(_LEAST_TOKENS_PER_WORKER, -(-len(encoded.tokens_n) // workers))
-        batches = batches_by_length(encoded, tokens_per_batch=min(tokens_per_batch, share))
+        if workers > 1:
+            share = max(_LEAST_TOKENS_PER_WORKER, -(-len(encoded.tokens_n) // workers))
+            tokens_per_batch = min(tokens_per_batch, share)
+        batches = batches_by_length(encoded, tokens_per_batch=tokens_per_batch)
         with packing:
             if workers == 1 or len(batches) == 1:
                 answers = map(answer, batches)
@@ -157,7 +160,8 @@ def _each_row(
             for rows, answered in zip(batches, answers, strict=True):
                 outputs[rows] = answered
     finally:
-        ready.train(was_training)
+        if was_training:
+            ready.train()
     return outputs
 
 
@@ -167,11 +171,17 @@ def _pool(workers: int, process: int) -> ThreadPoolExecutor:
 
     `process` is the caller's number, because the threads of a process do not live on in its fork.
     """
-    pool = ThreadPoolExecutor(workers, "tunewright-predict", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(workers, "tunewright-predict", initializer=compute_alone)
     everyone = threading.Barrier(workers)
     list(pool.map(lambda _: everyone.wait(), range(workers)))  # all have started and set their own number, ...
     torch.set_num_threads(workers)  # ... which torch also takes as that of threads to come
     return pool
+
+
+def compute_alone() -> None:
+    """Let torch compute with one thread for the thread that calls this."""
+    torch.get_num_threads()  # the first operation of a thread sets its number to the process's: let that be now
+    torch.set_num_threads(1)
 
 
 def _in_dtype(model: TaskModel, dtype: torch.dtype | None) -> TaskModel:

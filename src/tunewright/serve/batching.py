@@ -1,7 +1,8 @@
-"""Requests gathered into batches for one worker thread. Knows queues, threads and cancellation; must not know HTTP.
+"""Requests gathered into batches for worker threads. Knows queues, threads and cancellation; must not know HTTP.
 
-The worker takes whatever waits, at once, up to a budget of tokens: an idle machine adds no delay, a busy one forms
-larger batches by itself. Requests take turns within a batch, so that a long list does not hold up a single text.
+A worker takes its share of whatever waits, at once, up to a budget of tokens: an idle machine adds no delay, a busy one
+forms larger batches by itself, and what the event loop reads in one go stays together. Requests take turns within a
+batch, so that a long list does not hold up a single text.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 Row = tuple[str, ...]
-Lane = Callable[[Sequence[Row]], np.ndarray]  # rows to one output each, [r] or [r, c]; runs in the worker thread
+Lane = Callable[[Sequence[Row]], np.ndarray]  # rows to one output each, [r] or [r, c]; runs in a worker thread
+
+_LEAST_SHARE = 128  # tokens below which a batch is not shared among workers
+_COMPANY_TOKENS = 256  # above which a batch waits for no company
 
 
 class QueueFull(Exception):
@@ -34,7 +38,7 @@ class Closed(Exception):
 
 
 class Job:
-    """The rows of one request on their way through. The worker owns `next_row`, the event loop owns the rest."""
+    """The rows of one request on their way through. Workers own `next_row`, the event loop owns the rest."""
 
     __slots__ = ("answered", "future", "given_up", "lane", "next_row", "pieces", "rows", "tokens_r")
 
@@ -42,7 +46,7 @@ class Job:
         self.lane, self.rows, self.tokens_r, self.future = lane, rows, tokens_r, future
         self.next_row = 0
         self.answered = 0
-        self.pieces: list[np.ndarray] = []
+        self.pieces: dict[int, np.ndarray] = {}  # by first row, in the order in which workers were done
         self.given_up = False
 
     @property
@@ -59,12 +63,12 @@ class Job:
             count += 1
         return count, held
 
-    def answer(self, outputs: np.ndarray) -> None:
-        """Takes the outputs of the rows that follow the answered ones; the last piece settles the request."""
-        self.pieces.append(outputs)
+    def answer(self, start: int, outputs: np.ndarray) -> None:
+        """Takes the outputs of the rows from `start` on; the last piece settles the request."""
+        self.pieces[start] = outputs
         self.answered += len(outputs)
         if self.answered == len(self.rows) and not self.future.done():
-            self.future.set_result(self.pieces[0] if len(self.pieces) == 1 else np.concatenate(self.pieces))
+            self.future.set_result(np.concatenate([self.pieces[place] for place in sorted(self.pieces)]))
 
     def fail(self, error: Exception) -> None:
         self.given_up = True
@@ -96,11 +100,12 @@ class BatchFact:
 
 
 class Batcher:
-    """Takes rows from many coroutines of one event loop and answers them from one worker thread.
+    """Takes rows from many coroutines of one event loop and answers them from worker threads, by default from one.
 
     `batch_tokens` bounds a batch (a row longer than that goes alone), `turn_tokens` what one request may put into it
     before the others have had their turn, `queue_tokens` what may wait: more is refused with QueueFull, except by an
-    empty queue. Tokens are whatever the caller counts; `observe` is called on the event loop after every batch.
+    empty queue. Tokens are whatever the caller counts; `observe` is called on the event loop after every batch. Lanes
+    must bear calls from as many threads at once as there are workers.
     """
 
     def __init__(
@@ -114,20 +119,36 @@ class Batcher:
         self._batch_tokens, self._turn_tokens, self._queue_tokens = batch_tokens, turn_tokens, queue_tokens
         self._observe = observe
         self._wake = threading.Condition()
+        self._arrived: list[Job] = []  # not yet shown to the workers; belongs to the event loop
         self._lanes: dict[Lane, deque[Job]] = {}  # guarded by _wake; the first lane is served next
         self._tokens_waiting = 0  # guarded by _wake
+        self._idle = 0  # workers that wait; guarded by _wake
+        self._under_way = 0  # requests unsettled when the latest batch was done; written on the event loop
+        self._batch_seconds = 0.0  # of the latest batch; written on the event loop
         self._stopping = False  # guarded by _wake
+        self._workers: list[threading.Thread] = []
         self._accepting = False
         self._unsettled = 0
         self._settled = asyncio.Event()
         self._seconds_per_token = 0.0
 
-    def start(self) -> None:
-        """Starts the worker; to be called on the event loop that will submit."""
+    def start(self, workers: int = 1, *, prepare: Callable[[], None] = lambda: None) -> None:
+        """Starts the workers, each after `prepare` in its own thread; to be called on the loop that will submit."""
         self._loop = asyncio.get_running_loop()
-        self._worker = threading.Thread(target=self._work, name="tunewright-batches", daemon=True)
+        prepared = threading.Barrier(workers + 1)
+
+        def work() -> None:
+            prepare()
+            prepared.wait()
+            self._work()
+
+        self._workers = [
+            threading.Thread(target=work, name=f"tunewright-batches-{i}", daemon=True) for i in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
+        prepared.wait()
         self._accepting = True
-        self._worker.start()
 
     @property
     def tokens_waiting(self) -> int:
@@ -158,7 +179,7 @@ class Batcher:
                 self._settled.set()
 
     async def drain(self, *, timeout_seconds: float) -> bool:
-        """Refuses new rows, waits until those taken are answered, and stops the worker. False where time ran out."""
+        """Refuses new rows, waits until those taken are answered, and stops the workers. False where time ran out."""
         self._accepting = False
         self._settled.clear()
         if self._unsettled:
@@ -167,14 +188,16 @@ class Batcher:
         in_time = not self._unsettled
         with self._wake:
             self._stopping = True
-            left = [job for jobs in self._lanes.values() for job in jobs]
+            left = [*self._arrived, *(job for jobs in self._lanes.values() for job in jobs)]
+            self._arrived.clear()
             self._lanes.clear()
             self._tokens_waiting = 0
-            self._wake.notify()
+            self._wake.notify_all()
         for job in left:
             job.fail(Closed())
         if in_time:
-            await asyncio.to_thread(self._worker.join)
+            for worker in self._workers:
+                await asyncio.to_thread(worker.join)
         return in_time
 
     def _enqueue(self, job: Job) -> None:
@@ -183,7 +206,15 @@ class Batcher:
             if self._tokens_waiting and self._tokens_waiting + tokens > self._queue_tokens:
                 raise QueueFull(max(1, math.ceil(self._tokens_waiting * self._seconds_per_token)))
             self._tokens_waiting += tokens
-            self._lanes.setdefault(job.lane, deque()).append(job)
+        self._arrived.append(job)
+        if len(self._arrived) == 1:
+            self._loop.call_soon(self._admit)  # after all that is ready now, so that no worker takes the first alone
+
+    def _admit(self) -> None:
+        with self._wake:
+            for job in self._arrived:
+                self._lanes.setdefault(job.lane, deque()).append(job)
+            self._arrived.clear()
             self._wake.notify()
 
     def _withdraw(self, job: Job) -> None:
@@ -191,12 +222,12 @@ class Batcher:
             if job.given_up:
                 return
             job.given_up = True
-            jobs = self._lanes.get(job.lane, ())
-            if job in jobs:
-                self._tokens_waiting -= job.tokens_waiting
-                jobs.remove(job)
-                if not jobs:
-                    del self._lanes[job.lane]
+            for jobs in (self._arrived, self._lanes.get(job.lane, [])):
+                if job in jobs:
+                    self._tokens_waiting -= job.tokens_waiting
+                    jobs.remove(job)
+            if not self._lanes.get(job.lane, True):
+                del self._lanes[job.lane]
 
     def _work(self) -> None:
         while (batch := self._next_batch()) is not None:
@@ -209,22 +240,33 @@ class Batcher:
 
     def _next_batch(self) -> tuple[Lane, list[Slice], int] | None:
         with self._wake:
-            while not self._lanes:
-                if self._stopping:
-                    return None
-                self._wake.wait()
+            self._idle += 1
+            self._wake.wait_for(self._worth_starting, self._batch_seconds / 8)
+            self._wake.wait_for(lambda: self._lanes or self._stopping)
+            self._idle -= 1
+            if not self._lanes:
+                return None
             lane = next(iter(self._lanes))
             jobs = self._lanes.pop(lane)
-            slices, tokens = self._fill(jobs)
+            share = -(-self._tokens_waiting // (1 + self._idle))
+            slices, tokens = self._fill(jobs, min(self._batch_tokens, max(share, _LEAST_SHARE)))
             self._tokens_waiting -= tokens
             if jobs:
                 self._lanes[lane] = jobs  # at the end: other models have their turn first
+            if self._lanes:
+                self._wake.notify()  # the rest is for the next worker that waits
             return lane, slices, tokens
 
-    def _fill(self, jobs: deque[Job]) -> tuple[list[Slice], int]:
+    def _worth_starting(self) -> bool:
+        """Small batches cost the most a row: one waits a moment for its share of the requests that are under way."""
+        waiting = sum(map(len, self._lanes.values()))
+        share = self._under_way // len(self._workers)
+        return self._stopping or waiting >= share or self._tokens_waiting >= _COMPANY_TOKENS
+
+    def _fill(self, jobs: deque[Job], budget: int) -> tuple[list[Slice], int]:
         """A batch from the front of `jobs`, in turns; a job whose rows are all taken leaves the queue."""
         slices: dict[Job, Slice] = {}
-        room = self._batch_tokens
+        room = budget
         while jobs:
             job = jobs[0]
             count, tokens = job.rows_within(min(self._turn_tokens, room))
@@ -238,9 +280,10 @@ class Batcher:
             jobs.popleft()
             if job.next_row < len(job.rows):
                 jobs.append(job)
-        return list(slices.values()), self._batch_tokens - room
+        return list(slices.values()), budget - room
 
     def _deliver(self, slices: Sequence[Slice], answers: Sequence[np.ndarray | Exception], fact: BatchFact) -> None:
+        self._under_way, self._batch_seconds = self._unsettled, fact.seconds
         if fact.tokens:
             pace = fact.seconds / fact.tokens
             self._seconds_per_token = 0.8 * self._seconds_per_token + 0.2 * pace if self._seconds_per_token else pace
@@ -249,7 +292,7 @@ class Batcher:
                 self._withdraw(taken.job)
                 taken.job.fail(answer)
             else:
-                taken.job.answer(answer)
+                taken.job.answer(taken.start, answer)
         self._observe(fact)
 
 

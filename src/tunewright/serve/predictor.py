@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tunewright.model.packed import pack
 from tunewright.model.predict import forward_rows, probabilities
 from tunewright.model.weights import hash_of, load_model
 from tunewright.recipe.errors import DataRefusal, nearest
+from tunewright.values import Encoded
 
 Input = str | tuple[str, ...] | Mapping[str, str]
 Row = tuple[str, ...]
@@ -68,7 +70,7 @@ class Predictor:
     """A trained model with its encoder and its labels.
 
     `columns` are the input columns of its recipe; an input is one text, a tuple with one text per column, or a mapping
-    from column to text. Not safe for calls from several threads at once.
+    from column to text. Several threads may call at once.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Predictor:
     ):
         self.model, self.encoder, self.labels = model.eval(), encoder, tuple(labels)
         self.name, self.version = name, version
+        self._encoding = threading.Lock()  # tokenizers keep settings between calls
 
     @classmethod
     def load(
@@ -113,6 +116,10 @@ class Predictor:
     @property
     def columns(self) -> tuple[str, ...]:
         return self.encoder.inputs
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def dtype(self) -> str:
@@ -161,8 +168,11 @@ class Predictor:
 
     def _logits_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
         parts = [rows[start : start + _ROWS_PER_PART] for start in range(0, max(len(rows), 1), _ROWS_PER_PART)]
-        encoded = (self.encoder.encode(part) for part in parts)
-        return np.concatenate([forward_rows(self.model, one) for one in encoded])
+        return np.concatenate([forward_rows(self.model, self._encoded(part)) for part in parts])
+
+    def _encoded(self, rows: Sequence[Row]) -> Encoded:
+        with self._encoding:
+            return self.encoder.encode(rows)
 
     def _row(self, value: Input, index: int) -> Row:
         if isinstance(value, str):

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from tunewright.model.predict import compute_alone
 from tunewright.recipe.errors import Refusal, nearest
 from tunewright.serve.batching import Batcher, Closed, QueueFull
 from tunewright.serve.counters import Counters
@@ -18,6 +20,7 @@ from tunewright.serve.protocol import ApiError, Asked, ServedModel
 
 Predictors = Mapping[str, Predictor]
 DRAIN_SECONDS = 30.0
+_PARAMETERS_PER_THREAD = 200_000_000  # one core answers a short text with so many in about 10 ms
 _CHARACTERS_PER_TOKEN, _TOKENS_PER_TEXT = 4, 3  # an estimate; the model thread counts exactly
 
 
@@ -85,9 +88,9 @@ class Service:
 
     async def open(self) -> None:
         """Loads the models and lets each answer once, so that no request pays for a first time."""
-        self.batcher.start()
         try:
             predictors = await asyncio.to_thread(self._load)
+            self._start_workers(predictors)
             for id, predictor in predictors.items():
                 served = Served.under(id, predictor)
                 first = [("ready",) * len(predictor.columns)]
@@ -99,6 +102,15 @@ class Service:
             raise
         if self.state == "loading":
             self.state = "ready"
+
+    def _start_workers(self, predictors: Predictors) -> None:
+        """One worker with all threads, or where all models are small one a thread: then no core waits for another."""
+        threads = torch.get_num_threads()
+        if threads > 1 and all(p.parameters <= _PARAMETERS_PER_THREAD for p in predictors.values()):
+            self.batcher.start(threads, prepare=compute_alone)
+            torch.set_num_threads(threads)  # what a worker sets for itself, torch also takes for threads to come
+        else:
+            self.batcher.start()
 
     async def drain(self) -> None:
         """Answers what was taken, refuses what is new."""
