@@ -193,8 +193,8 @@ def choose_arithmetic(plan: Plan, trained: TaskModel) -> Arithmetic:
     apart = f"in {fastest} a logit moves by up to {facts['largest_difference']:.1%} of the largest"
     if facts["holds"]:
         return Arithmetic(fastest, f"{apart}, within the {facts['allowed']:.0%} allowed")
-    flipped = facts.get("labels_flipped", 0)
-    return Arithmetic("float32", f"{apart} ({facts['allowed']:.0%} are allowed), and {flipped} labels change")
+    flipped = f", and {facts['labels_flipped']} of {encoded.rows} labels change" if "labels_flipped" in facts else ""
+    return Arithmetic("float32", f"{apart} ({facts['allowed']:.0%} are allowed){flipped}")
 
 
 def _parity_rows(plan: Plan) -> Rows:
