@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The characters `start` to `end` (exclusive) of a text, and what they are."""
+
+    start: int
+    end: int
+    label: str
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one split, column-wise; row i is the same row in every field.
