@@ -128,7 +128,8 @@ def _train(plan: Plan, run: Run, features: BaseFeatures, watcher: Watcher) -> No
     if plan.recipe.task.kind == "regression":
         unscale_head(fitted.model, target_scale(plan))
     arithmetic = choose_arithmetic(plan, fitted.model)
-    watcher.note(f"served in {arithmetic.dtype}: {arithmetic.why}")
+    if arithmetic.dtype != plan.recipe.compute.dtype:
+        watcher.note(f"served in {arithmetic.dtype}: {arithmetic.why}")
     files.commit_folder(run.folder / MODEL, lambda folder: _save(plan, fitted, arithmetic, folder))
     run.write_json("parity.json", prove_parity(plan, fitted.model, run.folder / MODEL, arithmetic))
     run.done("train", plan.id)

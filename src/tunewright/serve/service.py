@@ -90,6 +90,8 @@ class Service:
         """Loads the models and lets each answer once, so that no request pays for a first time."""
         try:
             predictors = await asyncio.to_thread(self._load)
+            if self.state != "loading":  # drained meanwhile
+                return
             self._start_workers(predictors)
             for id, predictor in predictors.items():
                 served = Served.under(id, predictor)
