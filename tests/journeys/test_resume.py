@@ -255,7 +255,8 @@ def test_another_thread_count_is_said_not_hidden(ground: Path, tmp_path: Path) -
 
     class Noting(Quiet):
         def note(self, text: str) -> None:
-            notes.write_text(text)
+            with notes.open("a") as file:
+                file.write(f"{text}\n")
 
     def elsewhere() -> None:
         original = fit.environment

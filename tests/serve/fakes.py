@@ -31,7 +31,7 @@ class FakePredictor(Predictor):
     kind: str = "classification"
     seconds_per_batch: float = 0.0
     version: str = "1"
-    parameters: int = 1
+    parameters: int = 10**9  # so many that one worker answers
     labels: tuple[str, ...] = LABELS
     batches: list[list[tuple[str, ...]]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
