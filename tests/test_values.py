@@ -51,7 +51,7 @@ def test_a_batch_masks_exactly_its_real_tokens(lengths):
     batch = Batch(
         ids_st=torch.zeros(len(lengths), max(lengths), dtype=torch.int64), lengths_s=torch.tensor(lengths),
         types_st=None, owner_s=torch.arange(len(lengths)), row_indices_b=torch.arange(len(lengths)), targets=None,
-        weights_b=torch.ones(len(lengths)),
+        weights_m=torch.ones(len(lengths)),
     )  # fmt: skip
     assert batch.rows == len(lengths) and batch.tokens == sum(lengths)
     assert batch.mask_st.sum(dim=1).tolist() == lengths

@@ -4,6 +4,7 @@ Shape legend, used as suffixes everywhere:
     r rows of a data set      s sequences (a long row may be several windows)    n tokens of all sequences together
     b rows of a batch         t tokens of a padded sequence                      c classes or output columns
     d hidden width            v vocabulary
+    m items of a batch: its rows, or the tokens at which an answer is asked
 """
 
 from __future__ import annotations
@@ -27,13 +28,56 @@ class Span:
     label: str
 
 
+ROLES = ("tools", "system", "user", "assistant", "call", "tool")
+
+
+class Turn(str):
+    """What one side of a conversation says, with its `role`: one of ROLES.
+
+    `tools` holds the JSON list of the functions that may be called, `call` the JSON list of the assistant's calls
+    ({"name", "arguments"} each), `tool` what a function returned. The model answers as `assistant` or `call`.
+    Turns are equal where text and role are.
+    """
+
+    __slots__ = ("role",)
+    role: str
+
+    def __new__(cls, text: str, role: str) -> Turn:
+        assert role in ROLES, f"no role {role!r}"
+        turn = super().__new__(cls, text)
+        turn.role = role
+        return turn
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Turn) and str.__eq__(self, other) and self.role == other.role
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((str(self), self.role))
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return str(self), self.role
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one split, column-wise; row i is the same row in every field.
 
-    `inputs` holds one tuple per row with one string per input column.
-    `targets` is int64 [r] of class indices (classification), float32 [r, c] of 0/1 (multi_label), float32 [r]
-    (regression), or None where the rows have no answers (prediction).
+    `inputs` holds one tuple per row: a string per input column, or the turns of a conversation so far.
+    `targets` is None where the rows have no answers (prediction), else by the kind of task:
+
+    | kind | inputs of a row | targets |
+    |---|---|---|
+    | classification | texts | int64 [r] of class indices |
+    | multi_label | texts | float32 [r, c] of 0 and 1 |
+    | regression, similarity | texts, or a pair of them | float32 [r] |
+    | token_classification | one text | object [r] of tuple[Span, ...], in order |
+    | question_answering | question, context | object [r] of tuple[Span, ...]: right answers, () where there is none |
+    | retrieval | query, passage, and perhaps a passage that does not answer | float32 [r] of 1 |
+    | generation, summarisation, translation | turns | object [r] of Turn: the answer |
+    | pretraining | one text | float32 [r] of 0: the text is its own answer |
     """
 
     ids: tuple[str, ...]
@@ -60,7 +104,9 @@ class Encoded:
 
     Sequence j is `tokens_n[starts_s[j]:starts_s[j + 1]]` and belongs to row `owner_s[j]`; rows are numbered from 0 and
     appear in order, so a row that needed windows owns several neighbouring sequences. `cut_r` counts the tokens of each
-    row that no sequence holds.
+    row that no sequence holds. Tasks that answer at tokens have `answers_n`: what the model shall say at each token (a
+    class, or the token that follows), −1 where nothing is asked; and tasks that answer with parts of a text have
+    `offsets_n2`: the characters of that text that each token stands for, (0, 0) for a token of none.
     """
 
     tokens_n: np.ndarray  # int32
@@ -68,6 +114,8 @@ class Encoded:
     owner_s: np.ndarray  # int64 [s]
     types_n: np.ndarray | None  # int8: 0 for the first text of a pair, 1 for the second
     cut_r: np.ndarray  # int64 [r]
+    answers_n: np.ndarray | None = None  # int32
+    offsets_n2: np.ndarray | None = None  # int32
 
     @property
     def rows(self) -> int:
@@ -88,7 +136,8 @@ class Batch:
     """Some rows of one task, padded on the right, ready for a model.
 
     `owner_s` maps each sequence to a row of this batch (identity unless rows have windows). `row_indices_b` are the
-    rows' places in the data set, `weights_b` their weights in the loss (0 for a row that must not count).
+    rows' places in the data set. `targets` and `weights_m` (0 for what must not count in the loss) have an entry an
+    item: items are the rows, or, where `at_m` is given, the tokens at those places of the flattened `ids_st`.
     """
 
     ids_st: Tensor  # int64
@@ -96,8 +145,9 @@ class Batch:
     types_st: Tensor | None
     owner_s: Tensor  # int64
     row_indices_b: Tensor  # int64
-    targets: Tensor | None  # int64 [b] | float32 [b, c] | float32 [b]
-    weights_b: Tensor  # float32
+    targets: Tensor | None  # int64 [m] | float32 [m, c] | float32 [m]
+    weights_m: Tensor  # float32
+    at_m: Tensor | None = None  # int64
     task: str = "main"
 
     @property
@@ -138,7 +188,7 @@ class Context:
 
     batch: Batch
     outputs: Outputs
-    kind: str  # the task kind: classification | multi_label | regression
+    kind: str  # the kind of task
     teacher: Outputs | None = None
 
 
@@ -146,8 +196,21 @@ class Context:
 class Predictions:
     """What one rung says about the rows of one split; the only thing `evaluate/` needs to judge it.
 
-    `outputs` is float32 [r, c] of probabilities (classification: rows sum to 1; multi_label: each in 0..1) or float32
-    [r] of values (regression). `seconds` is the wall time of predicting all rows, after loading; 0 if not timed.
+    `targets` are as in `Rows`, `outputs` by the kind of task:
+
+    | kind | outputs |
+    |---|---|
+    | classification, multi_label | float32 [r, c] of probabilities; of classification they sum to 1 |
+    | regression, similarity | float32 [r] of values |
+    | token_classification | object [r] of tuple[Span, ...] |
+    | question_answering | object [r] of Span, or None where there is no answer |
+    | retrieval | int64 [r]: the place, from 1, of the row's own passage among all passages of the split |
+    | generation, summarisation, translation | object [r] of str |
+    | pretraining | float32 [r]: the sum of −log probability over the row's tokens |
+
+    `sizes` has, for tasks whose answers are texts, what figures per token need: float64 [r, 3] of the summed −log
+    probability of the right answer, its tokens, and its bytes; NaN where a rung has no probabilities. `seconds` is the
+    wall time of predicting all rows, after loading; 0 if not timed.
     """
 
     rung: str
@@ -156,6 +219,7 @@ class Predictions:
     outputs: np.ndarray
     targets: np.ndarray
     seconds: float = 0.0
+    sizes: np.ndarray | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def named(self, rung: str) -> Predictions:

@@ -449,7 +449,7 @@ def _loss_by_hand(model, batch: Batch, kind: str) -> float:
         values = -(targets * p.log() + (1 - targets) * (1 - p).log()).mean(1)
     else:
         values = (logits - targets) ** 2
-    return float((values * batch.weights_b).sum() / batch.weights_b.sum())
+    return float((values * batch.weights_m).sum() / batch.weights_m.sum())
 
 
 OF_CHOICES = (needs_and_provides_are_true, is_documented, reaches_what_is_selected, features_are_fixed_where_it_is_said)

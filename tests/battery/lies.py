@@ -95,7 +95,7 @@ def accumulation_divides_by_the_number_of_passes(patch: pytest.MonkeyPatch) -> N
 @lie("Class weights hold for a whole update.", checks.number_of_passes_does_not_matter, BALANCED, "classification")
 def class_weights_are_normalised_per_pass(patch: pytest.MonkeyPatch) -> None:
     def weights(self: Supervised, batch: Any) -> torch.Tensor:
-        found = batch.weights_b if self.weight_c is None else batch.weights_b * self.weight_c[batch.targets]
+        found = batch.weights_m if self.weight_c is None else batch.weights_m * self.weight_c[batch.targets]
         return found / found.mean().clamp(min=1e-6)
 
     patch.setattr(Supervised, "weights", weights)
@@ -130,7 +130,7 @@ def label_smoothing_is_read_and_unused(patch: pytest.MonkeyPatch) -> None:
 
 @lie("`class_weights` weighs classes.", checks.option_is_alive, BALANCED)
 def class_weights_are_fitted_and_unused(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Supervised, "weights", lambda self, batch: batch.weights_b)
+    patch.setattr(Supervised, "weights", lambda self, batch: batch.weights_m)
 
 
 @lie("The head always trains.", checks.reaches_what_is_selected, Choice("trainable", "last_layers"))
@@ -267,7 +267,7 @@ def restored_weights_stop_at_the_masters(patch: pytest.MonkeyPatch) -> None:
 
 @lie("A row of weight 0 contributes nothing.", checks.rows_of_no_weight_contribute_nothing, PLAIN, "classification")
 def the_weight_of_a_row_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Supervised, "weights", lambda self, batch: torch.ones_like(batch.weights_b))
+    patch.setattr(Supervised, "weights", lambda self, batch: torch.ones_like(batch.weights_m))
 
 
 @lie("Every row trains once an epoch.", checks.each_row_trains_once_an_epoch)

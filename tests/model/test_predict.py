@@ -37,7 +37,7 @@ def test_a_batch_holds_the_rows_asked_for_padded_on_the_right(rows, data):
     assert batch.owner_s.tolist() == [place for place, _ in expected]
     assert batch.row_indices_b.tolist() == chosen
     assert batch.targets.tolist() == [10 * row for row in chosen]
-    assert batch.weights_b.tolist() == [row / 2 for row in chosen] and batch.weights_b.dtype == torch.float32
+    assert batch.weights_m.tolist() == [row / 2 for row in chosen] and batch.weights_m.dtype == torch.float32
 
 
 @given(rows=st.lists(sequences, max_size=20), tokens=st.integers(1, 60))

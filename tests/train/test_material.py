@@ -38,7 +38,7 @@ def test_targets_weights_and_places_are_those_of_the_rows_asked_for(kind):
     for batch in (tokens.batch(rows), features.batch(rows)):
         assert batch.row_indices_b.tolist() == rows.tolist() and batch.rows == 4
         np.testing.assert_array_equal(batch.targets.numpy(), tokens.targets[rows])
-        np.testing.assert_allclose(batch.weights_b.numpy(), np.linspace(0, 2, 24, dtype=np.float32)[rows])
+        np.testing.assert_allclose(batch.weights_m.numpy(), np.linspace(0, 2, 24, dtype=np.float32)[rows])
         assert batch.targets.numpy().dtype == tokens.targets.dtype
 
 
@@ -47,7 +47,7 @@ def test_a_batch_holds_copies_so_that_training_cannot_change_the_data():
     for material in (tokens, features):
         batch = material.batch(np.array([1, 2]))
         batch.targets.fill_(9.0)
-        batch.weights_b.fill_(9.0)
+        batch.weights_m.fill_(9.0)
     assert 9.0 not in tokens.targets and 9.0 not in tokens.weights_r
 
 

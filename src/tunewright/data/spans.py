@@ -15,8 +15,8 @@ import numpy as np
 from tunewright.values import Span
 
 OUTSIDE = 0
-_BEGINS, _ENDS, _ALONE = frozenset("BSU"), frozenset("ELSU"), frozenset("SU")
-_PREFIXES = frozenset("BIOESLU")
+_BEGINS, _ENDS = frozenset("BSU"), frozenset("ELSU")
+_PREFIXES = _BEGINS | _ENDS | {"I"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def tag_names(labels: Sequence[str]) -> list[str]:
 
 def is_tag(text: str) -> bool:
     """Whether `text` could be a tag of BIO, IOB1, BIOES or BILOU."""
-    return text == "O" or (len(text) > 2 and text[0] in _PREFIXES - {"O"} and text[1] in "-_")
+    return text == "O" or (len(text) > 2 and text[0] in _PREFIXES and text[1] in "-_")
 
 
 def scheme_of(rows: Sequence[Sequence[str]]) -> str:

@@ -53,7 +53,7 @@ def make_batch(
         owner_s=torch.from_numpy(np.repeat(np.arange(len(rows)), counts_b)),
         row_indices_b=torch.from_numpy(rows.copy()),
         targets=None if targets is None else torch.from_numpy(np.ascontiguousarray(targets[rows])),
-        weights_b=torch.ones(len(rows)) if weights is None else torch.from_numpy(weights[rows].astype(np.float32)),
+        weights_m=torch.ones(len(rows)) if weights is None else torch.from_numpy(weights[rows].astype(np.float32)),
         task=task,
     )
 

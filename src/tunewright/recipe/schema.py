@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from tunewright.recipe.tasks import TaskKind
+from tunewright.recipe.tasks import KINDS, TaskKind
 
 Policy = Literal["refuse", "drop"]
 
@@ -140,10 +140,12 @@ TypedBudget = Annotated[
 class Task(Section):
     """What the model must do."""
 
-    kind: TaskKind = Field(description="classification (one label a row), multi_label (any number) or regression")
-    input: str | tuple[str, ...] = Field(description="the column, or columns, the model reads")
-    output: str | tuple[str, ...] = Field(
-        description="the column it must answer; for multi_label also several columns of 0 and 1"
+    kind: TaskKind = Field(description="; ".join(f"{kind.name}: {kind.says}" for kind in KINDS.values()))
+    input: str | tuple[str, ...] = Field(
+        description="the column, or columns, the model reads; of generation also one column that holds conversations"
+    )
+    output: str | tuple[str, ...] | None = Field(
+        None, description="the column it must answer; for multi_label also several columns of 0 and 1"
     )
     labels: dict[str, str] | None = Field(
         None, description="label: description; fixes the labels and their order, and feeds the zero-shot rung"
@@ -152,22 +154,36 @@ class Task(Section):
     join: Literal["pair", "lines"] | None = Field(
         None, description="several input columns: as a text pair, or as one text of lines"
     )
+    prompts: tuple[str, ...] | None = Field(
+        None, description="answers that are texts: how the model is asked, columns in braces; rows take turns with several"
+    )
+    unseen_prompts: tuple[str, ...] | None = Field(
+        None, description="prompts that no training row uses: what is judged by them shows generalisation"
+    )
+    system: str | None = Field(None, description="answers that are texts: the system prompt of rows that have none")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Task:
         columns = (*self.inputs, *self.outputs)
         twice = sorted({column for column in columns if columns.count(column) > 1})
-        several = len(self.inputs) > 1
+        several, texts = len(self.inputs) > 1, KINDS[self.kind].answers == "texts"
         wrong = {
-            "input and output must each name a column": not (self.inputs and self.outputs and all(columns)),
+            "input and output must each name a column": not (self.inputs and all(columns)),
             f"the column {', '.join(twice)} stands twice; an answer must not be read as an input": bool(twice),
             "only multi_label has several output columns": len(self.outputs) > 1 and self.kind != "multi_label",
-            "a regression has no labels": self.kind == "regression" and self.labels is not None,
-            "labels must name at least two": self.labels is not None and len(self.labels) < 2,
+            f"a {self.kind} has no labels": self.labels is not None
+            and KINDS[self.kind].answers != "labels" and self.kind != "token_classification",
+            "labels must name at least two": self.labels is not None and len(self.labels) < 2
+            and self.kind != "token_classification",
             "join needs several input columns": self.join is not None and not several,
+            "join belongs to tasks that read their columns as one": self.join is not None
+            and KINDS[self.kind].answers not in ("labels", "numbers"),
             "join: pair needs exactly two input columns": self.join == "pair" and len(self.inputs) != 2,
             "only a multi_label with one output column has a separator": self.separator != ","
             and (self.kind != "multi_label" or len(self.outputs) > 1),
+            "prompts, unseen_prompts and system belong to tasks whose answers are texts": not texts
+            and not (self.prompts is self.unseen_prompts is self.system is None),
+            **_wrong_columns(self),
         }
         return _refusing(self, wrong)
 
@@ -177,7 +193,32 @@ class Task(Section):
 
     @property
     def outputs(self) -> tuple[str, ...]:
+        if self.output is None:
+            return ()
         return (self.output,) if isinstance(self.output, str) else self.output
+
+
+_INPUTS = {  # of kinds that read a certain number of columns: that number, and what they are
+    "token_classification": ((1,), "one column: a text, or its tokens"),
+    "question_answering": ((2,), "two columns: question and context"),
+    "similarity": ((2,), "two columns of text"),
+    "retrieval": ((2, 3), "two or three columns: query, passage that answers, passage that does not"),
+}
+
+
+def _wrong_columns(task: Task) -> dict[str, bool]:
+    """What is wrong with the number of columns that a task names, and whether it is."""
+    counts, named = _INPUTS.get(task.kind, ((len(task.inputs),), ""))
+    unanswered = task.kind in ("retrieval", "pretraining")
+    conversation = task.kind == "generation" and len(task.inputs) == 1
+    return {
+        f"a {task.kind} reads {named}": len(task.inputs) not in counts,
+        f"a {task.kind} has no output column": unanswered and bool(task.outputs),
+        f"a {task.kind} needs an output column": not (unanswered or conversation or task.outputs),
+        "prompts need an output column; a conversation is its own prompt": task.prompts is not None
+        and not task.outputs,
+        "unseen_prompts are held out from prompts: give both": task.unseen_prompts is not None and task.prompts is None,
+    }
 
 
 class Data(Section):

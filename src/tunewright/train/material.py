@@ -72,7 +72,7 @@ class Features:
             owner_s=torch.arange(len(indices)),
             row_indices_b=rows,
             targets=torch.from_numpy(self.targets[indices]),
-            weights_b=torch.from_numpy(self.weights_r[indices]),
+            weights_m=torch.from_numpy(self.weights_r[indices]),
         )
 
     def outputs(self, model: TaskModel, batch: Batch) -> Outputs:

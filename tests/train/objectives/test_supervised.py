@@ -33,7 +33,7 @@ def context(kind: str, *, rows: int = 7, classes: int = 4, seed: int = 0, scale:
     batch = Batch(
         ids_st=torch.zeros(rows, 1, dtype=torch.int64), lengths_s=torch.ones(rows, dtype=torch.int64), types_st=None,
         owner_s=torch.arange(rows), row_indices_b=torch.arange(rows), targets=targets,
-        weights_b=torch.rand(rows, generator=generator),
+        weights_m=torch.rand(rows, generator=generator),
     )  # fmt: skip
     return Context(batch, Outputs(logits[:, 0] if kind == "regression" else logits, torch.zeros(rows, 2)), kind)
 
@@ -71,7 +71,7 @@ def test_balanced_weights_give_every_class_the_same_total_and_the_rows_their_num
     targets = np.array([0] * 6 + [1] * 3 + [2] * 1)
     fitted = Supervised(class_weights="balanced").fitted(targets, classes=3)
     batch = context("classification", rows=10, classes=3).batch
-    batch = replace(batch, targets=torch.from_numpy(targets), weights_b=torch.ones(10))
+    batch = replace(batch, targets=torch.from_numpy(targets), weights_m=torch.ones(10))
     weights = fitted.weights(batch)
     totals = [float(weights[torch.from_numpy(targets) == c].sum()) for c in range(3)]
     assert totals == pytest.approx([10 / 3] * 3)
@@ -83,7 +83,7 @@ def test_weighted_classification_is_the_weighted_mean_of_torch():
     given = context("classification", rows=30)
     targets = given.batch.targets
     fitted = Supervised(class_weights="balanced").fitted(targets.numpy(), classes=4)
-    batch = replace(given.batch, weights_b=torch.ones(30))
+    batch = replace(given.batch, weights_m=torch.ones(30))
     weights = fitted.weights(batch)
     ours = (fitted.values(given) * weights).sum() / weights.sum()
     torch.testing.assert_close(ours, F.cross_entropy(given.outputs.logits, targets, weight=fitted.weight_c))
@@ -98,13 +98,13 @@ def test_a_class_that_no_training_row_has_gets_a_finite_weight():
 def test_without_class_weights_the_weights_are_those_of_the_rows(kind):
     given = context(kind)
     objective = Supervised().fitted(given.batch.targets.numpy(), classes=4)
-    assert torch.equal(objective.weights(given.batch), given.batch.weights_b)
+    assert torch.equal(objective.weights(given.batch), given.batch.weights_m)
 
 
 def test_class_weights_multiply_the_weights_of_the_rows():
     given = context("classification")
     fitted = Supervised(class_weights="balanced").fitted(given.batch.targets.numpy(), classes=4)
-    expected = given.batch.weights_b * fitted.weight_c[given.batch.targets]
+    expected = given.batch.weights_m * fitted.weight_c[given.batch.targets]
     assert torch.equal(fitted.weights(given.batch), expected)
 
 

@@ -60,8 +60,8 @@ class Supervised:
     def weights(self, batch: Batch) -> Tensor:
         """The weight of each row, float32 [b]; needs no forward pass."""
         if self.weight_c is None or batch.targets is None:
-            return batch.weights_b
-        return batch.weights_b * self.weight_c.to(batch.weights_b.device)[batch.targets]
+            return batch.weights_m
+        return batch.weights_m * self.weight_c.to(batch.weights_m.device)[batch.targets]
 
     def values(self, context: Context) -> Tensor:
         """The unreduced loss of each row, float32 [b]."""
