@@ -155,7 +155,7 @@ class Task(Section):
         None, description="several input columns: as a text pair, or as one text of lines"
     )
     prompts: tuple[str, ...] | None = Field(
-        None, description="answers that are texts: how the model is asked, columns in braces; rows take turns with several"
+        None, description="answers that are texts: how the model is asked, columns in braces; each row has one of them"
     )
     unseen_prompts: tuple[str, ...] | None = Field(
         None, description="prompts that no training row uses: what is judged by them shows generalisation"
