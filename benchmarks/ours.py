@@ -15,8 +15,9 @@ import torch
 
 from tunewright.data.encode import Encoder
 from tunewright.model.bases import Base, find_base
+from tunewright.model.build import build_model
 from tunewright.model.describe import describe, load_tokenizer
-from tunewright.model.heads import TaskModel, build_model
+from tunewright.model.heads import TaskModel
 from tunewright.model.predict import forward_rows, pooled_rows
 from tunewright.model.trainable import TRAINABLE, select
 from tunewright.recipe.schema import Budget

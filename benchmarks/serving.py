@@ -23,7 +23,7 @@ _MAKE = """
 import sys; from pathlib import Path
 from tunewright.model.bases import find_base
 from tunewright.model.describe import describe
-from tunewright.model.heads import build_model
+from tunewright.model.build import build_model
 from tunewright.model.weights import save_model
 base = find_base("minilm", root=Path(".")); described = describe(base)
 model = build_model(base, described, kind="classification", outputs=77, pooling="mean", seed=0)

@@ -17,8 +17,9 @@ from tests.tiny_bases import make_tiny_base
 from torch import nn
 
 from tunewright.model.bases import Base, find_base
+from tunewright.model.build import build_model
 from tunewright.model.describe import Description, describe
-from tunewright.model.heads import TaskModel, build_model
+from tunewright.model.heads import TaskModel
 from tunewright.model.trainable import TRAINABLE, Trainable, select
 from tunewright.recipe.schema import Budget
 from tunewright.train.engine import Pieces, Training, UpdateFact

@@ -106,7 +106,8 @@ class Encoded:
     appear in order, so a row that needed windows owns several neighbouring sequences. `cut_r` counts the tokens of each
     row that no sequence holds. Tasks that answer at tokens have `answers_n`: what the model shall say at each token (a
     class, or the token that follows), −1 where nothing is asked; and tasks that answer with parts of a text have
-    `offsets_n2`: the characters of that text that each token stands for, (0, 0) for a token of none.
+    `offsets_n2`: the characters of that text that each token stands for, (0, 0) for a token of none. `bytes_r` counts
+    the UTF-8 bytes of the text that a row's asked tokens write.
     """
 
     tokens_n: np.ndarray  # int32
@@ -116,6 +117,7 @@ class Encoded:
     cut_r: np.ndarray  # int64 [r]
     answers_n: np.ndarray | None = None  # int32
     offsets_n2: np.ndarray | None = None  # int32
+    bytes_r: np.ndarray | None = None  # int64
 
     @property
     def rows(self) -> int:
@@ -168,10 +170,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a model says about a batch: `logits` float [b, c] (regression [b]) and the pooled vectors under the head."""
+    """What a model says about a batch: `logits` float [m, c] (numbers [m]) and the vectors under the head.
 
-    logits: Tensor
-    pooled_bd: Tensor
+    A model that writes text has no `logits`, which would be large, but the weight (and perhaps bias) of its output
+    layer, by which `vectors_md` become logits over the vocabulary, a chunk at a time.
+    """
+
+    logits: Tensor | None
+    vectors_md: Tensor
+    vocabulary_vd: Tensor | None = None
+    bias_v: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -391,7 +391,7 @@ def padding_is_not_read() -> None:
         together = model(make_batch(material.encoded, np.arange(3), pad_id=0))
         for i in range(3):
             alone = model(make_batch(material.encoded, np.array([i]), pad_id=0))
-            assert torch.allclose(alone.pooled_bd[0], together.pooled_bd[i], atol=1e-5), f"{family} reads its padding"
+            assert torch.allclose(alone.vectors_md[0], together.vectors_md[i], atol=1e-5), f"{family} reads its padding"
             assert torch.allclose(alone.logits[0], together.logits[i], atol=1e-5)
 
 

@@ -11,8 +11,9 @@ import torch
 from tests import tiny_bases
 
 from tunewright.model.bases import Base, find_base
+from tunewright.model.build import build_model
 from tunewright.model.describe import describe
-from tunewright.model.heads import TaskModel, build_model
+from tunewright.model.heads import TaskModel
 from tunewright.values import Encoded
 
 TEXT_FAMILIES = tuple(family for family in tiny_bases.FAMILIES if family != "vit")

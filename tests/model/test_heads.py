@@ -6,9 +6,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, T5EncoderModel
 
+from tunewright.model.build import build_model
 from tunewright.model.describe import describe, load_tokenizer
-from tunewright.model.heads import build_model, load_trunk
 from tunewright.model.predict import make_batch
+from tunewright.model.trunks import load_trunk
 from tunewright.recipe.errors import BaseRefusal
 
 
@@ -33,7 +34,7 @@ def test_pooled_vectors_are_the_librarys_whatever_the_padding(tiny_base, tiny_mo
         outputs = model(make_batch(encode(ids), np.arange(len(ids)), pad_id=model.pad_id))
     pool = {"mean": lambda v: v.mean(0), "cls": lambda v: v[0], "last": lambda v: v[-1]}[pooling]
     expected = np.stack([pool(library_vectors(tiny_base(family), sequence)) for sequence in ids])
-    np.testing.assert_allclose(outputs.pooled_bd, expected, atol=2e-6)
+    np.testing.assert_allclose(outputs.vectors_md, expected, atol=2e-6)
     np.testing.assert_allclose(outputs.logits, expected @ model.head.weight.detach().numpy().T, atol=2e-6)
 
 
@@ -73,7 +74,7 @@ def test_a_bfloat16_trunk_gives_float32_logits_near_the_float32_ones(tiny_model,
         exact = model(batch).logits
         (model if everywhere else model.trunk).to(torch.bfloat16)
         rounded = model(batch)
-    assert rounded.logits.dtype == rounded.pooled_bd.dtype == torch.float32
+    assert rounded.logits.dtype == rounded.vectors_md.dtype == torch.float32
     assert (rounded.logits - exact).abs().max() <= 3e-2 * exact.abs().max()
 
 

@@ -9,8 +9,8 @@ from tests.tiny_bases import make_tiny_base
 
 from tunewright.data.encode import Encoder
 from tunewright.model.bases import find_base
+from tunewright.model.build import build_model
 from tunewright.model.describe import describe, load_tokenizer
-from tunewright.model.heads import build_model
 from tunewright.model.weights import save_model
 
 KIND_LABELS = {"classification": ("card", "refund", "other"), "multi_label": ("late", "angry"), "regression": ()}

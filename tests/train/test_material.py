@@ -28,7 +28,7 @@ def test_cached_vectors_say_what_the_whole_model_says(kind):
         whole = tokens.outputs(model, tokens.batch(rows))
         quick = features.outputs(model, features.batch(rows))
     torch.testing.assert_close(quick.logits, whole.logits, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(quick.pooled_bd, whole.pooled_bd, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(quick.vectors_md, whole.vectors_md, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrained
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     MODEL_FOR_TEXT_ENCODING_MAPPING,
     MODEL_MAPPING,
 )
@@ -143,6 +144,19 @@ def refuse_unfit(description: Description, kind: str) -> None:
             remedy="Save the tokenizer that the base was trained with into its folder "
                    f"(one of {', '.join(_TOKENIZER_FILES[:4])}).",
         )
+    answers = KINDS[kind].answers
+    if answers == "texts" and description.family == "encoder":
+        raise BaseRefusal(
+            f"The base {description.name!r} ({description.architecture}) is an encoder and cannot write text.",
+            where="base",
+            remedy="Choose a decoder such as wright-nano, or an encoder-decoder.",
+        )
+    if kind == "question_answering" and description.family == "decoder":
+        raise BaseRefusal(
+            f"question_answering needs a base that reads text from both sides, and {description.name!r} is a decoder.",
+            where="base",
+            remedy="Choose an encoder such as minilm, or answer with generation.",
+        )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -188,6 +202,18 @@ def text_encoder_class(config: PretrainedConfig) -> type[PreTrainedModel] | None
     if found is not None and (config.is_encoder_decoder or found.__name__ in (config.architectures or [])):
         return found
     return None
+
+
+def writing_class(config: PretrainedConfig, folder: Path) -> type[PreTrainedModel]:
+    """The class with an output layer over the vocabulary that transformers has for `config`."""
+    mapping = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING if config.is_encoder_decoder else MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(config) not in mapping:
+        raise BaseRefusal(
+            f"transformers has no model of the type {config.model_type!r} that writes text.",
+            where=str(folder / "config.json"),
+            remedy="Choose a decoder or an encoder-decoder.",
+        )
+    return mapping[type(config)]
 
 
 def without_pooler(model_class: type[PreTrainedModel]) -> dict[str, bool]:

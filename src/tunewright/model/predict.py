@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from tunewright.model.heads import TaskModel
 from tunewright.model.packed import packed
+from tunewright.model.text import TextModel
+from tunewright.model.vocabulary import log_probabilities_at
 from tunewright.values import Batch, Encoded
 
 TOKENS_PER_BATCH = 1024  # activations of a small encoder stay in cache; larger batches were slower on CPU
@@ -37,6 +40,7 @@ def make_batch(
     """The rows of the data set at `rows` (int [b]), in that order, padded on the right to the longest of them.
 
     `targets` and `weights` belong to the whole data set, [r, ...], and are read at `rows`; without weights all are 1.
+    Where `encoded` says what is asked at each token, those are the targets, and a row's weight is that of its tokens.
     """
     rows = np.asarray(rows, dtype=np.int64)
     first_b = np.searchsorted(encoded.owner_s, rows, side="left")
@@ -46,14 +50,22 @@ def make_batch(
     places_st = encoded.starts_s[sequences_s][:, None] + np.arange(max(int(lengths_s.max(initial=0)), 1))
     real_st = places_st < (encoded.starts_s[sequences_s] + lengths_s)[:, None]
     places_st = np.where(real_st, places_st, 0)
+    weights_m = np.ones(len(rows), np.float32) if weights is None else weights[rows].astype(np.float32)
+    owner_s = np.repeat(np.arange(len(rows)), counts_b)
+    targets_m, at_m = None if targets is None else targets[rows], None
+    if encoded.answers_n is not None:
+        asked_st = np.where(real_st, encoded.answers_n[places_st] if len(encoded.answers_n) else -1, -1)
+        at_m = np.flatnonzero(asked_st >= 0)
+        targets_m, weights_m = asked_st.ravel()[at_m].astype(np.int64), weights_m[owner_s[at_m // asked_st.shape[1]]]
     return Batch(
         ids_st=_gathered(encoded.tokens_n, places_st, real_st, pad_id),
         lengths_s=torch.from_numpy(lengths_s.astype(np.int64)),
         types_st=None if encoded.types_n is None else _gathered(encoded.types_n, places_st, real_st, 0),
-        owner_s=torch.from_numpy(np.repeat(np.arange(len(rows)), counts_b)),
+        owner_s=torch.from_numpy(owner_s),
         row_indices_b=torch.from_numpy(rows.copy()),
-        targets=None if targets is None else torch.from_numpy(np.ascontiguousarray(targets[rows])),
-        weights_m=torch.ones(len(rows)) if weights is None else torch.from_numpy(weights[rows].astype(np.float32)),
+        targets=None if targets_m is None else torch.from_numpy(np.ascontiguousarray(targets_m)),
+        weights_m=torch.from_numpy(weights_m),
+        at_m=None if at_m is None else torch.from_numpy(at_m),
         task=task,
     )
 
@@ -101,12 +113,12 @@ def batches_by_length(encoded: Encoded, *, tokens_per_batch: int) -> list[np.nda
 def forward_rows(
     model: TaskModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
 ) -> np.ndarray:
-    """The logits of each row in row order, float32 [r, c] (regression [r]); dropout off, no gradients.
+    """The logits of each row in row order, float32 [r, c] (of numbers [r]); dropout off, no gradients.
 
     The trunk computes in `dtype` (default: the one it has), on a copy where that differs.
     """
     columns = () if model.shape.kind == "regression" else (model.shape.outputs,)
-    return _each_row(lambda ready, batch: ready(batch).logits, columns, model, encoded, tokens_per_batch, dtype)
+    return _each(lambda ready, batch: ready(batch).logits, columns, model, encoded, tokens_per_batch, dtype)
 
 
 def pooled_rows(
@@ -114,7 +126,40 @@ def pooled_rows(
 ) -> np.ndarray:
     """The pooled vector of each row in row order, float32 [r, d]; otherwise as `forward_rows`."""
     columns = (model.head.in_features,)
-    return _each_row(lambda ready, batch: ready.pool(batch), columns, model, encoded, tokens_per_batch, dtype)
+    return _each(lambda ready, batch: ready.pool(batch), columns, model, encoded, tokens_per_batch, dtype)
+
+
+def forward_tokens(
+    model: TaskModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
+) -> np.ndarray:
+    """The logits of each token at which `encoded` asks, in order, float32 [m, c]; otherwise as `forward_rows`."""
+    assert encoded.answers_n is not None
+    outputs_nc = _each(
+        lambda ready, batch: ready(batch).logits, (model.shape.outputs,), model, encoded, tokens_per_batch, dtype
+    )
+    return outputs_nc[encoded.answers_n >= 0]
+
+
+def judge_tokens(
+    model: TextModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
+) -> np.ndarray:
+    """What a text model thinks of each token that is asked for, in order, float32 [m, 3].
+
+    Log-probability of the right token, the likeliest token, and how far its logit is above the next one.
+    """
+    assert encoded.answers_n is not None
+
+    def judged(ready: TextModel, batch: Batch) -> Tensor:
+        seen = ready(batch)
+        return log_probabilities_at(seen.vectors_md, seen.vocabulary_vd, batch.targets, bias_v=seen.bias_v)
+
+    return _each(judged, (3,), model, encoded, tokens_per_batch, dtype)[encoded.answers_n >= 0]
+
+
+def row_of_asked(encoded: Encoded) -> np.ndarray:
+    """The row of each token that is asked for, int64 [m]."""
+    assert encoded.answers_n is not None
+    return np.repeat(encoded.owner_s, encoded.lengths_s)[encoded.answers_n >= 0]
 
 
 def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:
@@ -125,18 +170,20 @@ def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:
     return squash(logits.astype(np.float64)).astype(np.float32)
 
 
-def _each_row(
-    compute: Callable[[TaskModel, Batch], Tensor],
+def _each(
+    compute: Callable[[Any, Batch], Tensor],
     columns: tuple[int, ...],
-    model: TaskModel,
+    model: TaskModel | TextModel,
     encoded: Encoded,
     tokens_per_batch: int,
     dtype: torch.dtype | None,
 ) -> np.ndarray:
+    """What `compute` says of each row, float32 [r, *columns], or, where tokens are asked, of each token: [n, ...]."""
     ready = _in_dtype(model, dtype)
     was_training = ready.training
-    device = model.head.weight.device
-    outputs = np.empty((encoded.rows, *columns), dtype=np.float32)
+    device = model.device
+    asks = encoded.answers_n is not None
+    outputs = np.empty((len(encoded.tokens_n) if asks else encoded.rows, *columns), dtype=np.float32)
 
     def answer(rows: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -158,11 +205,19 @@ def _each_row(
             else:
                 answers = _pool(workers, os.getpid()).map(answer, batches)
             for rows, answered in zip(batches, answers, strict=True):
-                outputs[rows] = answered
+                outputs[_asked_tokens(encoded, rows) if asks else rows] = answered
     finally:
         if was_training:
             ready.train()
     return outputs
+
+
+def _asked_tokens(encoded: Encoded, rows: np.ndarray) -> np.ndarray:
+    """Places among all tokens of those that are asked for in `rows`, in the order of a batch of these rows."""
+    first_b = np.searchsorted(encoded.owner_s, rows, side="left")
+    sequences_s = ranges(first_b, np.searchsorted(encoded.owner_s, rows, side="right") - first_b)
+    places = ranges(encoded.starts_s[sequences_s], encoded.lengths_s[sequences_s])
+    return places[encoded.answers_n[places] >= 0]
 
 
 @functools.cache
@@ -184,7 +239,7 @@ def compute_alone() -> None:
     torch.set_num_threads(1)
 
 
-def _in_dtype(model: TaskModel, dtype: torch.dtype | None) -> TaskModel:
+def _in_dtype(model: TaskModel | TextModel, dtype: torch.dtype | None) -> TaskModel | TextModel:
     """`model` itself where its trunk computes in `dtype`, else a copy that does."""
     if dtype is None or model.trunk.dtype == dtype:
         return model

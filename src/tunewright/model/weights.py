@@ -20,7 +20,8 @@ from transformers import PreTrainedTokenizerBase
 from tunewright.model.adapters import ADAPTER, has_lora
 from tunewright.model.bases import Base, is_safetensors, read_json
 from tunewright.model.describe import NOT_STATED, Description, load_tokenizer, without_pooler
-from tunewright.model.heads import Shape, TaskModel, load_trunk, quiet_library
+from tunewright.model.heads import Shape, TaskModel
+from tunewright.model.trunks import load_trunk, quiet_library
 from tunewright.recipe.errors import BaseRefusal
 
 ENCODER, HEAD, HEAD_WEIGHTS, TRUNK, ADAPTER_FOLDER = "encoder.json", "head.json", "head.safetensors", "trunk", "adapter"

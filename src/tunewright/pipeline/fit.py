@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunewright.evaluate.metrics import value_of
-from tunewright.model.heads import TaskModel, build_model
+from tunewright.model.build import build_model
+from tunewright.model.heads import TaskModel
 from tunewright.model.predict import forward_rows, probabilities
 from tunewright.model.trainable import select
 from tunewright.pipeline.features import BaseFeatures

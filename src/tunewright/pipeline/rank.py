@@ -20,8 +20,8 @@ from tunewright.evaluate.metrics import value_of
 from tunewright.evaluate.results import Figure
 from tunewright.evaluate.statistics import interval
 from tunewright.model.bases import find_base
+from tunewright.model.build import build_model
 from tunewright.model.describe import Description, describe, load_tokenizer, refuse_unfit
-from tunewright.model.heads import build_model
 from tunewright.model.predict import pooled_rows
 from tunewright.model.probe import fit_probe
 from tunewright.pipeline.columns import guess_task, look_at_columns

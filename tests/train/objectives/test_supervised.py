@@ -111,7 +111,7 @@ def test_class_weights_multiply_the_weights_of_the_rows():
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_are_computed_in_float32_whatever_the_logits_are(kind):
     given = context(kind)
-    narrow = Context(given.batch, Outputs(given.outputs.logits.bfloat16(), given.outputs.pooled_bd), kind)
+    narrow = Context(given.batch, Outputs(given.outputs.logits.bfloat16(), given.outputs.vectors_md), kind)
     assert Supervised().values(narrow).dtype == torch.float32
 
 

@@ -10,18 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tunewright.model.vocabulary import cross_entropy_at
 from tunewright.values import Batch, Context
 
 
 @dataclass(frozen=True)
 class Supervised:
-    """Cross-entropy for labels, binary cross-entropy for several labels, squared error for numbers.
+    """Cross-entropy for labels and tokens, binary cross-entropy for several labels, squared error for numbers.
 
-    | task kind | logits | targets | value of a row |
-    |---|---|---|---|
-    | classification | [b, c] | int64 [b] | cross-entropy, smoothed by `label_smoothing` |
-    | multi_label | [b, c] | float32 [b, c] | mean over labels of binary cross-entropy |
-    | regression | [b] | float32 [b] | squared error in units of the training answers' spread |
+    | task kind | item | logits | targets | value of an item |
+    |---|---|---|---|---|
+    | classification | row | [b, c] | int64 [b] | cross-entropy, smoothed by `label_smoothing` |
+    | multi_label | row | [b, c] | float32 [b, c] | mean over labels of binary cross-entropy |
+    | regression | row | [b] | float32 [b] | squared error in units of the training answers' spread |
+    | token_classification | token | [m, c] | int64 [m] | cross-entropy of its tag, smoothed |
+    | generation, summarisation, translation, pretraining | token | none: vectors and vocabulary | int64 [m] | \
+cross-entropy of the token that is to be written, smoothed |
 
     `class_weights: balanced` weighs a row by rows / (classes * rows of its class). Label smoothing: Szegedy et al.
     2016, "Rethinking the Inception architecture", section 7. Relations: with both options at rest this is plain
@@ -45,6 +49,8 @@ class Supervised:
             return "label_smoothing and class_weights need labels; a regression has none"
         if kind == "multi_label" and self.class_weights != "none":
             return "class_weights: balanced weighs a row by its one class; multi_label rows have several"
+        if kind != "classification" and self.class_weights != "none":
+            return "class_weights: balanced weighs a row by its one class"
         return None
 
     def fitted(self, targets: np.ndarray, *, classes: int) -> Supervised:
@@ -58,16 +64,23 @@ class Supervised:
         return fitted
 
     def weights(self, batch: Batch) -> Tensor:
-        """The weight of each row, float32 [b]; needs no forward pass."""
+        """The weight of each item, float32 [m]; needs no forward pass."""
         if self.weight_c is None or batch.targets is None:
             return batch.weights_m
         return batch.weights_m * self.weight_c.to(batch.weights_m.device)[batch.targets]
 
     def values(self, context: Context) -> Tensor:
-        """The unreduced loss of each row, float32 [b]."""
-        logits, targets = context.outputs.logits.float(), context.batch.targets
+        """The unreduced loss of each item, float32 [m]."""
+        outputs, targets = context.outputs, context.batch.targets
         assert targets is not None
-        if context.kind == "classification":
+        if outputs.vocabulary_vd is not None:
+            return cross_entropy_at(
+                outputs.vectors_md, outputs.vocabulary_vd, targets, bias_v=outputs.bias_v,
+                smoothing=self.label_smoothing,
+            )  # fmt: skip
+        assert outputs.logits is not None
+        logits = outputs.logits.float()
+        if context.kind in ("classification", "token_classification"):
             return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
         if context.kind == "multi_label":
             smoothed = targets * (1 - self.label_smoothing) + 0.5 * self.label_smoothing

@@ -1,0 +1,131 @@
+"""A model that writes text: from a batch to the vectors under its vocabulary. Must not know objectives, rows or chats.
+
+Logits over a vocabulary are large (tokens x 50,000 numbers), so they are never made whole: a TextModel hands out the
+vectors at the places where a token is asked for, and the weight that turns them into logits. Shape legend: s sequences,
+t tokens, m places asked, d width, v vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tunewright.model.heads import Shape
+from tunewright.recipe.errors import BaseRefusal
+from tunewright.values import Batch, Outputs
+
+_PROBE_TOKENS = 5
+_PROBE_TOLERANCE = 1e-4  # of the largest logit, in float32
+
+
+class TextModel(nn.Module):
+    """A pre-trained decoder or encoder-decoder with its own output layer; nothing new is added to it.
+
+    A sequence of an encoder-decoder is a source and, after it and marked by type 1, what the decoder reads.
+    """
+
+    def __init__(self, trunk: PreTrainedModel, shape: Shape):
+        super().__init__()
+        self.trunk = trunk
+        self.shape = shape
+        _refuse_other_logits(self)
+
+    @property
+    def pad_id(self) -> int:
+        """The id that stands where a batch has no token; never read."""
+        config = self.trunk.config.get_text_config()
+        return next((i for i in (config.pad_token_id, config.eos_token_id) if isinstance(i, int) and i >= 0), 0)
+
+    @property
+    def device(self) -> torch.device:
+        return self.trunk.device
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Vectors [m, d] at the places of `batch` at which a token is asked, and the output layer's weight."""
+        assert batch.at_m is not None, "a text model answers at tokens"
+        if self.shape.family == "decoder":
+            vectors_std = self.trunk.base_model(input_ids=batch.ids_st, use_cache=False).last_hidden_state
+            vectors_md = vectors_std.reshape(-1, vectors_std.shape[-1])[batch.at_m]
+        else:
+            vectors_md = self._decoded(batch)
+        layer = self.trunk.get_output_embeddings()
+        return Outputs(logits=None, vectors_md=self._under_vocabulary(vectors_md), vocabulary_vd=layer.weight,
+                       bias_v=layer.bias)  # fmt: skip
+
+    def _decoded(self, batch: Batch) -> Tensor:
+        """The decoder's vectors at `at_m`, each half of a sequence padded by itself."""
+        assert batch.types_st is not None and batch.at_m is not None
+        target_st = batch.mask_st & (batch.types_st == 1)
+        targets_s = target_st.sum(1)
+        sources_s = batch.lengths_s - targets_s
+        source_st = batch.ids_st[:, : max(int(sources_s.max()), 1)]
+        mask_st = torch.arange(source_st.shape[1], device=source_st.device)[None, :] < sources_s[:, None]
+        places_st = sources_s[:, None] + torch.arange(int(targets_s.max()), device=source_st.device)[None, :]
+        decoder_st = batch.ids_st.gather(1, places_st.clamp(max=batch.ids_st.shape[1] - 1))
+        encoded_std = self.trunk.get_encoder()(
+            input_ids=source_st.where(mask_st, self.pad_id), attention_mask=mask_st.long()
+        ).last_hidden_state
+        decoded_std = _decoder_of(self.trunk)(
+            input_ids=decoder_st, encoder_hidden_states=encoded_std, encoder_attention_mask=mask_st.long(),
+            use_cache=False,
+        ).last_hidden_state  # fmt: skip
+        sequence_m, place_m = batch.at_m // batch.ids_st.shape[1], batch.at_m % batch.ids_st.shape[1]
+        return decoded_std[sequence_m, place_m - sources_s[sequence_m]]
+
+    def _under_vocabulary(self, vectors_md: Tensor) -> Tensor:
+        """What stands between the last hidden state and the output layer: BERT's transform, T5's scale, or nothing."""
+        head = getattr(_writer(self.trunk), "cls", None)
+        if head is not None:
+            return head.predictions.transform(vectors_md)
+        if getattr(self.trunk.config, "scale_decoder_outputs", False):
+            return vectors_md * self.trunk.config.d_model**-0.5
+        return vectors_md
+
+
+def _writer(trunk: PreTrainedModel) -> nn.Module:
+    """The part that holds the output layer: of an encoder and a decoder put together, the decoder."""
+    return trunk.decoder if trunk.config.model_type == "encoder-decoder" else trunk
+
+
+def _decoder_of(trunk: PreTrainedModel) -> nn.Module:
+    """The part that reads what was written so far, without the output layer."""
+    writer = _writer(trunk)
+    return writer.base_model if writer is not trunk else trunk.get_decoder()
+
+
+def _refuse_other_logits(model: TextModel) -> None:
+    """Raises BaseRefusal where logits are made otherwise than vector x weight (scaled, capped): training would differ.
+
+    Seen on a few tokens, because architectures do not declare it.
+    """
+    trunk = model.trunk
+    seed_t = torch.arange(1, 1 + _PROBE_TOKENS, device=trunk.device) % trunk.config.get_text_config().vocab_size
+    ids_st = seed_t[None, :]
+    given: dict[str, Any] = {"input_ids": ids_st}
+    types_st, at_m = None, torch.arange(_PROBE_TOKENS)
+    if model.shape.family != "decoder":
+        given["decoder_input_ids"] = ids_st
+        types_st = torch.tensor([[0] * _PROBE_TOKENS + [1] * _PROBE_TOKENS])
+        ids_st, at_m = torch.cat([ids_st, ids_st], dim=1), at_m + _PROBE_TOKENS
+    batch = Batch(
+        ids_st=ids_st, lengths_s=torch.tensor([ids_st.shape[1]]), types_st=types_st, owner_s=torch.zeros(1).long(),
+        row_indices_b=torch.zeros(1).long(), targets=None, weights_m=torch.ones(len(at_m)), at_m=at_m,
+    )  # fmt: skip
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        said_tv = trunk(**given, use_cache=False).logits[0].float()
+        seen = model(batch)
+        made_tv = nn.functional.linear(seen.vectors_md, seen.vocabulary_vd, seen.bias_v).float()
+    model.train(was_training)
+    apart = float((said_tv - made_tv).abs().max() / said_tv.abs().max().clamp(min=1e-12))
+    exact = trunk.dtype == torch.float32
+    if apart > (_PROBE_TOLERANCE if exact else 0.05):
+        raise BaseRefusal(
+            f"{type(trunk).__name__} does not make its logits from the last hidden state by its output layer alone "
+            f"(they lie {apart:.1%} apart).", where="base",
+            remedy="Choose an architecture without scaled or capped logits, such as Llama, Qwen, GPT-2, T5 or BART.",
+        )  # fmt: skip

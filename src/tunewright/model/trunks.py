@@ -1,0 +1,106 @@
+"""Loading a pre-trained trunk from a folder. Knows files and architectures; must not know heads, tasks or rows."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils import logging
+
+from tunewright.model.describe import (
+    library_class_of,
+    load_config,
+    text_encoder_class,
+    without_pooler,
+    writing_class,
+)
+from tunewright.model.fused import fuse_layers
+from tunewright.recipe.errors import BaseRefusal
+
+
+def load_trunk(
+    folder: Path, *, dtype: torch.dtype, class_name: str | None = None, writes: bool = False
+) -> PreTrainedModel:
+    """The trunk in `folder`, in evaluation mode, its tensors in memory of their own; with its output layer if `writes`.
+
+    `class_name` names the class that wrote the folder; without it the class is chosen from the configuration.
+    """
+    config = load_config(folder)
+    whole = class_name is None and not writes and config.is_encoder_decoder and text_encoder_class(config) is None
+    trunk_class = writing_class(config, folder) if writes else _trunk_class(config, folder, class_name)
+    with quiet_library():
+        trunk, loading = trunk_class.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            attn_implementation="sdpa" if trunk_class._supports_sdpa else "eager",
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            **without_pooler(trunk_class),
+        )
+    _refuse_unfilled(folder, loading, exactly=class_name is not None)
+    if whole:
+        trunk = trunk.get_encoder()
+    own_memory(trunk)
+    fuse_layers(trunk)
+    return trunk.eval()
+
+
+def own_memory(module: nn.Module) -> None:
+    """Copies every tensor of `module` to memory of its own.
+
+    Tensors that still view a mapped safetensors file are unaligned, and matrix products differ with alignment.
+    """
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+
+
+def _trunk_class(config: PretrainedConfig, folder: Path, class_name: str | None) -> type[PreTrainedModel]:
+    library_class = library_class_of(config, folder)
+    if class_name is None:
+        return text_encoder_class(config) or library_class
+    found = getattr(importlib.import_module(library_class.__module__), class_name, None)
+    if not (isinstance(found, type) and issubclass(found, PreTrainedModel)):
+        raise BaseRefusal(
+            f"{class_name!r} is not a model of the installed transformers.",
+            where=str(folder),
+            remedy="Load the model with the transformers version that wrote it.",
+        )
+    return found
+
+
+def _refuse_unfilled(folder: Path, loading: dict[str, Any], *, exactly: bool) -> None:
+    """A base may carry tensors that no task reads, such as its old head; a trunk of our own may not (`exactly`)."""
+    missing = sorted(loading["missing_keys"])
+    misshapen = sorted(name for name, *_ in loading["mismatched_keys"])
+    left_over = sorted(loading["unexpected_keys"]) if exactly else []
+    if missing or misshapen or left_over:
+        raise BaseRefusal(
+            f"The weights do not fill the model: {len(missing)} tensors missing, {len(misshapen)} of another shape, "
+            f"{len(left_over)} left over ({', '.join((missing + misshapen + left_over)[:3])}).",
+            where=str(folder),
+            remedy="Download the base again, or check that config.json belongs to these weights.",
+        )
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Without the library's progress bar and load report; what they would say is checked and refused instead."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
