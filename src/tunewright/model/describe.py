@@ -66,6 +66,7 @@ class Description:
     bytes: int
     has_tokenizer: bool
     pooling: Literal["mean", "cls", "last"]
+    decoder_start: int | None  # the token with which an encoder-decoder begins to write
 
     @property
     def takes_types(self) -> bool:
@@ -124,6 +125,7 @@ def describe(base: Base) -> Description:
         bytes=sum((base.folder / file).stat().st_size for file in base.weight_files),
         has_tokenizer=any((base.folder / file).is_file() for file in _TOKENIZER_FILES),
         pooling=_own_pooling(base.folder) or ("last" if _family(config) == "decoder" else "mean"),
+        decoder_start=_decoder_start(config),
     )
 
 
@@ -255,6 +257,13 @@ def _family(config: PretrainedConfig) -> Family:
         return "encoder-decoder"
     only_causal = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
     return "decoder" if only_causal or getattr(config, "is_decoder", False) else "encoder"
+
+
+def _decoder_start(config: PretrainedConfig) -> int | None:
+    if not config.is_encoder_decoder:
+        return None
+    start = _number(config, "decoder_start_token_id")
+    return start if start is not None else _number(config, "bos_token_id")
 
 
 def _modality(library_class: type[PreTrainedModel]) -> str:

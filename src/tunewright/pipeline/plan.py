@@ -9,16 +9,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tunewright
-from tunewright.data.encode import Encoder
+from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded
 from tunewright.data.prepare import Prepared, prepare
 from tunewright.model.bases import Base, find_base
+from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, describe, load_tokenizer, refuse_unfit
+from tunewright.pipeline.encoders import build_encoder
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
 from tunewright.recipe.resolve import Facts, resolve
@@ -42,19 +45,22 @@ class Plan:
     prepared: Prepared
     base: Base
     description: Description
-    encoder: Encoder
+    encoder: AnyEncoder
     encoded: Mapping[str, Encoded]  # by split
+    encoded_rows: Mapping[str, Rows]  # by split: what the rows of `encoded` are, blocks where texts are joined
     phases: tuple[PhasePlan, ...]
     machine: Machine
     facts: Facts
 
     def rows(self, split: str) -> Rows:
-        found: Rows = getattr(self.prepared, split)
-        return found
+        """The rows that a split trains or judges by."""
+        return self.encoded_rows[split]
 
     @property
     def outputs(self) -> int:
-        """Columns of the head."""
+        """Columns of the head, or words that a model which writes text chooses from."""
+        if writes_text(self.recipe.task.kind):
+            return self.description.vocabulary
         return len(self.prepared.labels) or 1
 
     @property
@@ -107,8 +113,10 @@ def make_plan(file: RecipeFile) -> Plan:
     refuse_unfit(description, recipe.task.kind)
     prepared = prepare(recipe, root=file.root, templates=file.templates)
     tokenizer = load_tokenizer(base.folder)
-    measured = _encoder(recipe, tokenizer, join=_default_join(recipe, description), max_length=1 << 20, long="truncate")
-    lengths_r = np.concatenate([measured.measure(getattr(prepared, split).inputs) for split in SPLITS])
+    make = partial(build_encoder, recipe, tokenizer=tokenizer, description=description, root=file.root)
+    unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": "truncate", "overlap": None})
+    measured = make(unlimited, join=_default_join(recipe, description))
+    lengths_r = np.concatenate([measure_rows(measured, getattr(prepared, split)) for split in SPLITS])
     facts = _facts(recipe, prepared, description, machine, lengths_r)
     resolved = resolve(recipe, facts, VOCABULARY)
     encode = resolved.recipe.encode
@@ -119,14 +127,13 @@ def make_plan(file: RecipeFile) -> Plan:
             where=file.where("encode.max_length"),
             remedy=f"Give at most {description.longest}, and choose truncate or windows for longer texts.",
         )
-    encoder = _encoder(
-        recipe, tokenizer, join=resolved.recipe.task.join, max_length=encode.max_length, long=encode.long,
-        overlap=encode.overlap or 0,
-    )  # fmt: skip
-    encoded = {split: encoder.encode(getattr(prepared, split).inputs) for split in SPLITS}
+    encoder = make(encode, join=resolved.recipe.task.join)
+    encoded = {split: encode_rows(encoder, getattr(prepared, split)) for split in SPLITS}
+    rows = {split: rows_of_encoded(encoder, getattr(prepared, split), encoded[split], split) for split in SPLITS}
     return Plan(
         file=file, recipe=resolved.recipe, reasons=resolved.reasons, prepared=prepared, base=base,
-        description=description, encoder=encoder, encoded=encoded, phases=phases, machine=machine, facts=facts,
+        description=description, encoder=encoder, encoded=encoded, encoded_rows=rows, phases=phases, machine=machine,
+        facts=facts,
     )  # fmt: skip
 
 
@@ -134,14 +141,6 @@ def _default_join(recipe: Recipe, description: Description) -> str | None:
     if len(recipe.task.inputs) == 1:
         return None
     return recipe.task.join or ("pair" if description.takes_types and len(recipe.task.inputs) == 2 else "lines")
-
-
-def _encoder(
-    recipe: Recipe, tokenizer: Any, *, join: Any, max_length: int, long: Any, overlap: int = 0
-) -> Encoder:
-    return Encoder(
-        max_length=max_length, long=long, overlap=overlap, join=join, inputs=recipe.task.inputs, tokenizer=tokenizer
-    )
 
 
 def _facts(

@@ -10,7 +10,7 @@ from tunewright.recipe.read import Vocabulary
 from tunewright.recipe.schema import Bar, Budget, Component, Encode, Part, Phase, Recipe
 from tunewright.recipe.tasks import KINDS
 
-BASELINES = ("majority", "zero_shot", "knn", "probe")
+_TOKENS_OF_BLOCKS = 8192  # in an update
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,11 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
         "evaluate", recipe.evaluate,
         metric=(kind.metric, f"the usual figure of {kind.name}"), baselines=_baselines(recipe, facts),
     )  # fmt: skip
-    phases = tuple(_phase(filling, i, phase, facts, vocabulary) for i, phase in enumerate(recipe.phases))
+    encode = _encode(filling, recipe, facts)
+    blocks = encode.max_length if kind.answers == "nothing" else None
+    phases = tuple(
+        _phase(filling, i, phase, facts, vocabulary, blocks=blocks) for i, phase in enumerate(recipe.phases)
+    )
     compute = filling.section(
         "compute", recipe.compute,
         dtype=("bfloat16" if facts.bfloat16 else "float32", facts.bfloat16_reason),
@@ -91,7 +95,7 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
         filling.reasons[f"gate.{evaluate.metric}.better_than"] = "a model that no baseline ties with is worth keeping"
     whole = recipe.model_copy(
         update={
-            "task": task, "data": data, "encode": _encode(filling, recipe, facts), "phases": phases,
+            "task": task, "data": data, "encode": encode, "phases": phases,
             "evaluate": evaluate, "gate": gate, "keep": keep, "compute": compute,
         }
     )  # fmt: skip
@@ -99,16 +103,22 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
 
 
 def _baselines(recipe: Recipe, facts: Facts) -> tuple[tuple[str, ...], str]:
-    if recipe.task.kind == "classification" and facts.described_labels:
-        return BASELINES, "all rungs that need no training of the base"
+    known = KINDS[recipe.task.kind].baselines
+    if "zero_shot" not in known or (recipe.task.kind == "classification" and facts.described_labels):
+        return known, "all rungs that need no training of the base"
     reason = "zero_shot compares texts with label descriptions, which this task does not have"
     if recipe.task.kind == "multi_label":
         reason = "zero_shot ranks labels and cannot say how many of them apply"
-    return tuple(name for name in BASELINES if name != "zero_shot"), reason
+    return tuple(name for name in known if name != "zero_shot"), reason
 
 
 def _encode(filling: _Filling, recipe: Recipe, facts: Facts) -> Encode:
     limit = (facts.longest_input, facts.longest_input_reason)
+    if KINDS[recipe.task.kind].answers == "nothing":
+        return filling.section(
+            "encode", recipe.encode, max_length=limit, long=("windows", "texts are joined and cut into blocks"),
+            overlap=(0, "each token is learned once"), pooling=(facts.pooling, "what this base was made for"),
+        )  # fmt: skip
     if facts.longest_text <= (recipe.encode.max_length or facts.longest_input):
         long = ("refuse", f"the longest text has {facts.longest_text} tokens, so none needs cutting")
     else:
@@ -121,16 +131,22 @@ def _encode(filling: _Filling, recipe: Recipe, facts: Facts) -> Encode:
     return encode
 
 
-def _phase(filling: _Filling, index: int, phase: Phase, facts: Facts, vocabulary: Vocabulary) -> Phase:
+def _phase(
+    filling: _Filling, index: int, phase: Phase, facts: Facts, vocabulary: Vocabulary, *, blocks: int | None
+) -> Phase:
+    """A phase without gaps; `blocks` are the tokens of a block where texts are joined and cut into such."""
     key = f"phases.{index}"
     rows = facts.rows["train"]
     trainable = vocabulary.find("trainable", phase.trainable.kind)
-    per_update = max(32 if rows >= 2000 else 16, phase.accumulate)
+    per_update, why = max(32 if rows >= 2000 else 16, phase.accumulate), f"{rows} rows to train on"
+    if blocks:
+        per_update = max(1, _TOKENS_OF_BLOCKS // blocks, phase.accumulate)
+        why = f"{per_update} blocks of {blocks} tokens"
     epochs, reason = _epochs(rows, cheap=trainable.features_fixed)
     filled = filling.section(
         key, phase,
         budget=(Budget(amount=epochs, unit="epochs"), reason),
-        rows_per_update=(per_update, f"{rows} rows to train on"),
+        rows_per_update=(per_update, why),
         patience=(3, "training stops after 3 evaluations without improvement and keeps the best"),
         evaluate_every=(Budget(amount=1, unit="epochs"), "once per pass over the rows"),
     )  # fmt: skip

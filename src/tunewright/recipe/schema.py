@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from tunewright.recipe.tasks import KINDS, TaskKind
+from tunewright.recipe.tasks import KINDS, Baseline, TaskKind
 
 Policy = Literal["refuse", "drop"]
 
@@ -182,7 +182,7 @@ class Task(Section):
             "only a multi_label with one output column has a separator": self.separator != ","
             and (self.kind != "multi_label" or len(self.outputs) > 1),
             "prompts, unseen_prompts and system belong to tasks whose answers are texts": not texts
-            and not (self.prompts is self.unseen_prompts is self.system is None),
+            and any(given is not None for given in (self.prompts, self.unseen_prompts, self.system)),
             **_wrong_columns(self),
         }
         return _refusing(self, wrong)
@@ -264,7 +264,9 @@ class Encode(Section):
     )
     overlap: int | None = Field(None, ge=0, description="tokens that neighbouring windows share")
     pooling: Literal["mean", "cls", "last"] | None = Field(None, description="how token vectors become one a row")
-
+    chat_template: str | None = Field(
+        None, description="how conversations are written: instruction, plain, or a .jinja file; default the base's own"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Encode:
@@ -317,8 +319,9 @@ class Evaluate(Section):
     """How the model is judged, and beside what."""
 
     metric: str | None = Field(None, description="the figure that early stopping and the default gate look at")
-    baselines: tuple[Literal["majority", "zero_shot", "knn", "probe"], ...] | None = Field(
-        None, description="rungs measured beside the model on the same test rows"
+    baselines: tuple[Baseline, ...] | None = Field(
+        None, description="rungs measured beside the model on the same test rows; by the kind of task: "
+        + "; ".join(f"{kind.name}: {', '.join(kind.baselines)}" for kind in KINDS.values())
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="level of every interval")
     resamples: int = Field(2000, ge=200, le=100_000, description="bootstrap resamples")
@@ -377,7 +380,11 @@ class Recipe(Section):
     def _fits_together(self) -> Recipe:
         descriptions = (self.task.labels or {"": ""}).values()
         described = self.task.kind == "classification" and all(descriptions)
+        known = KINDS[self.task.kind].baselines
+        strange = [name for name in self.evaluate.baselines or () if name not in (*known, "zero_shot")]
         wrong = {
+            f"a {self.task.kind} has no baseline {', '.join(map(repr, strange))}; it has {', '.join(known)}":
+                bool(strange),
             "the baseline zero_shot needs a classification whose labels all have a description":
                 "zero_shot" in (self.evaluate.baselines or ()) and not described,
         }  # fmt: skip

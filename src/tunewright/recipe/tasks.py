@@ -9,6 +9,10 @@ TaskKind = Literal[
     "classification", "multi_label", "regression", "token_classification", "question_answering", "similarity",
     "retrieval", "generation", "summarisation", "translation", "pretraining",
 ]  # fmt: skip
+Baseline = Literal[
+    "majority", "zero_shot", "knn", "probe", "no_spans", "dictionary", "no_answer", "first_sentence", "untouched",
+    "bm25", "most_common", "copy", "lead", "longest_turn", "unigram",
+]  # fmt: skip
 Answers = Literal["labels", "numbers", "spans", "passages", "texts", "nothing"]
 
 
@@ -19,6 +23,7 @@ class KindOfTask:
     `answers` is what an answer is made of: code that differs between kinds asks for this, not for the name. `metric` is
     what the gate uses unless the recipe says otherwise, and early stopping too, unless measuring it takes generating
     text: then that goes by `watched`. `metrics` are all that are reported, `lower_is_better` those where less is more.
+    `baselines` are the rungs that can be measured beside the model.
     """
 
     name: TaskKind
@@ -28,6 +33,7 @@ class KindOfTask:
     metrics: tuple[str, ...]
     lower_is_better: frozenset[str] = frozenset()
     watched: str = ""
+    baselines: tuple[Baseline, ...] = ("majority", "zero_shot", "knn", "probe")
 
     @property
     def labelled(self) -> bool:
@@ -54,38 +60,43 @@ _KINDS = (
     ),
     KindOfTask(
         "regression", "one number per row", "numbers", "rmse", ("mae", "rmse", "spearman"),
-        frozenset({"mae", "rmse"}),
+        frozenset({"mae", "rmse"}), baselines=("majority", "knn", "probe"),
     ),
     KindOfTask(
         "token_classification", "parts of a text, each with a label", "spans", "span_f1", _SPAN_METRICS,
+        baselines=("no_spans", "dictionary"),
     ),
     KindOfTask(
         "question_answering", "the part of a context that answers a question, or none", "spans", "answer_f1",
         ("exact_match", "answer_f1", "answered_exact_match", "answered_f1", "unanswerable_accuracy"),
+        baselines=("no_answer", "first_sentence"),
     ),
     KindOfTask(
         "similarity", "how alike two texts are, a number", "numbers", "spearman", ("spearman", "mae", "rmse"),
-        frozenset({"mae", "rmse"}),
+        frozenset({"mae", "rmse"}), baselines=("untouched", "majority"),
     ),
     KindOfTask(
         "retrieval", "the passage that belongs to a query, among all passages", "passages", "mrr",
-        ("mrr", "recall_at_1", "recall_at_5", "recall_at_10", "ndcg_at_10"),
+        ("mrr", "recall_at_1", "recall_at_5", "recall_at_10", "ndcg_at_10"), baselines=("untouched", "bm25"),
     ),
     KindOfTask(
         "generation", "a text in answer to a prompt or a conversation", "texts", "rouge_l",
         ("perplexity", *_TEXT_METRICS, "json_f1"), frozenset({"perplexity"}), "perplexity",
+        ("untouched", "most_common", "copy"),
     ),
     KindOfTask(
         "summarisation", "a short text that says what a long one does", "texts", "rouge_l",
         ("perplexity", *_TEXT_METRICS), frozenset({"perplexity"}), "perplexity",
+        ("untouched", "lead", "longest_turn"),
     ),
     KindOfTask(
         "translation", "the same text in another language", "texts", "chrf",
-        ("perplexity", *_TEXT_METRICS), frozenset({"perplexity"}), "perplexity",
+        ("perplexity", *_TEXT_METRICS), frozenset({"perplexity"}), "perplexity", ("untouched", "copy"),
     ),
     KindOfTask(
         "pretraining", "nothing but the text itself", "nothing", "perplexity",
         ("perplexity", "bits_per_byte"), frozenset({"perplexity", "bits_per_byte"}),
+        baselines=("untouched", "unigram"),
     ),
 )  # fmt: skip
 KINDS: dict[str, KindOfTask] = {kind.name: kind for kind in _KINDS}
