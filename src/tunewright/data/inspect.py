@@ -6,18 +6,19 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
-from tunewright.data.clean import Answer, CleanRow, Fault, Source
+from tunewright.data.cells import Answer
+from tunewright.data.clean import CleanRow, Fault, Source
+from tunewright.data.findings import Finding, Severity, all_text, find_rows, said_in, show
+from tunewright.data.inspect_answers import inspect_answers
+from tunewright.data.kin import Kin, find_kin
 from tunewright.data.minhash import NearDuplicates, find_near_duplicates
 from tunewright.recipe.schema import Recipe
-
-Severity = Literal["ok", "note", "warn", "refuse"]
-_EXAMPLES = 5
-_EXAMPLE_CHARACTERS = 80
-RARE_ROWS = 10  # a class with fewer rows than this cannot be measured reliably
+from tunewright.recipe.tasks import KINDS
+from tunewright.values import Span, Turn
 
 # What UTF-8 looks like once it was read as Latin-1 or Windows-1252, what replaced a lost character, and the control
 # characters that neither of them prints.
@@ -27,18 +28,6 @@ _MOJIBAKE = re.compile(
     f"[\u00c2\u00c3]{_TAIL}|\u00e2{_TAIL}{_TAIL}|\u00f0{_TAIL}{_TAIL}{_TAIL}|(?:[\u00ce-\u00d1]{_TAIL}){{2}}"
     "|\u00ef\u00bb\u00bf|\ufffd|[\u0080-\u009f]"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check saw: `count` rows, said in a sentence, a few of them shown; `origins` names every one of them."""
-
-    check: str
-    severity: Severity
-    count: int
-    says: str
-    examples: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +44,22 @@ class Leak:
 class Comparison:
     """Rows compared. `same_r` (int64 [r]) is the first row of the same file with equal inputs and answer, else -1;
     `conflict_r` is True where the same file has equal inputs with another answer; `leaks` are rows of train (or
-    validation) that a given test (or validation) file has too.
+    validation) that a given test (or validation) file has too; `kin` are rows that share more than their kind lets be
+    torn apart.
     """
 
     same_r: np.ndarray
     conflict_r: np.ndarray
     near: NearDuplicates
     leaks: tuple[Leak, ...]
+    kin: Kin
 
 
-def compare_rows(rows: Sequence[CleanRow]) -> Comparison:
-    """Find duplicates, near duplicates, conflicts and leaks among `rows` (train first, then validation, then test)."""
+def compare_rows(rows: Sequence[CleanRow], *, kind: str = "classification") -> Comparison:
+    """Find duplicates, near duplicates, conflicts, leaks and kin among `rows` of this kind of task.
+
+    Rows of train stand first, then those of validation, then of test.
+    """
     first: dict[tuple[Source, tuple[str, ...], Answer | None], int] = {}
     answers_to: dict[tuple[Source, tuple[str, ...]], set[Answer | None]] = defaultdict(set)
     same_r = np.full(len(rows), -1, dtype=np.int64)
@@ -74,12 +68,18 @@ def compare_rows(rows: Sequence[CleanRow]) -> Comparison:
         same_r[i] = earlier if earlier != i else -1
         answers_to[row.source, row.inputs].add(_unordered(row.answer))
     conflict_r = np.array([len(answers_to[row.source, row.inputs]) > 1 for row in rows], dtype=bool)
-    near = find_near_duplicates([row.inputs for row in rows])
-    return Comparison(same_r, conflict_r, near, tuple(_find_leaks(rows, near)))
+    near = find_near_duplicates([_compared(row.inputs) for row in rows])
+    return Comparison(same_r, conflict_r, near, tuple(_find_leaks(rows, near)), find_kin(rows, kind))
+
+
+def _compared(inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts by which a row is like another; of a conversation, which has any number of turns, one text."""
+    return ("\n".join(said_in(inputs)),) if any(isinstance(text, Turn) for text in inputs) else inputs
 
 
 def _unordered(answer: Answer | None) -> Answer | None:
-    return tuple(sorted(answer)) if isinstance(answer, tuple) else answer
+    ordered: Any = sorted(answer) if isinstance(answer, tuple) else answer  # labels, or spans
+    return tuple(ordered) if isinstance(answer, tuple) else answer
 
 
 _JUDGES: dict[Source, tuple[Source, ...]] = {"train": ("test", "validation"), "validation": ("test",), "test": ()}
@@ -111,29 +111,17 @@ def inspect_rows(
         _duplicates(rows, comparison, recipe), _near_duplicates(rows, comparison, recipe),
         _conflicts(rows, comparison, recipe), _leakage(rows, comparison), _encoding(rows),
     ]  # fmt: skip
-    if recipe.task.kind != "regression":
-        findings.append(_classes(rows, recipe))
-    return [*findings, _lengths(rows)]
+    return [*findings, *inspect_answers(rows, recipe), _lengths(rows)]
 
 
 # -------------------------------------------------------------------------------------- rows by row
 
 
-def _shown(origin: str, text: str) -> str:
-    cut = text if len(text) <= _EXAMPLE_CHARACTERS else text[:_EXAMPLE_CHARACTERS] + "…"
-    return f"{origin}: {' '.join(cut.split())}"
-
-
-def _text(row: CleanRow) -> str:
-    return " | ".join(row.inputs)
-
-
-def _finding(check: str, severity: Severity, says: str, found: Sequence[tuple[str, str]]) -> Finding:
-    """A finding about rows, given as (origin, what to show); `ok` where there are none."""
-    return Finding(
-        check, severity if found else "ok", len(found), says,
-        tuple(_shown(origin, text) for origin, text in found[:_EXAMPLES]), tuple(origin for origin, _ in found),
-    )  # fmt: skip
+def _said(answer: Answer | None) -> str:
+    """An answer as an example shows it."""
+    if isinstance(answer, tuple):
+        return ", ".join(f"{part.start}-{part.end} {part.label}" if isinstance(part, Span) else part for part in answer)
+    return str(answer)
 
 
 _FAULT_CHECKS = (
@@ -158,22 +146,22 @@ def find_unusable(rows: Sequence[CleanRow], faults: Sequence[Fault], recipe: Rec
     if over and recipe.data.malformed == "refuse":
         severity = "refuse"
         says = f"{shares} cannot be used, and data.malformed_limit allows {limit:.1%}"
-    whole = _finding("unusable", severity, says, [(fault.origin, fault.detail) for fault in faults])
+    whole = find_rows("unusable", severity, says, [(fault.origin, fault.detail) for fault in faults])
     parts = []
     for check, reasons, words in _FAULT_CHECKS:
         found = [(fault.origin, fault.detail) for fault in faults if fault.reason in reasons]
-        parts.append(_finding(check, "warn", f"{len(found)} rows {words}", found))
+        parts.append(find_rows(check, "warn", f"{len(found)} rows {words}", found))
     return [whole, *parts]
 
 
 def _duplicates(rows: Sequence[CleanRow], comparison: Comparison, recipe: Recipe) -> Finding:
-    found = [(row.origin, f"same as {rows[same].origin}: {_text(row)}")
+    found = [(row.origin, f"same as {rows[same].origin}: {all_text(row)}")
              for row, same in zip(rows, comparison.same_r, strict=True) if same >= 0]  # fmt: skip
     in_train = sum(same >= 0 and row.source == "train" for row, same in zip(rows, comparison.same_r, strict=True))
     policy = recipe.data.duplicates
     does = {"drop": "those of train are dropped", "keep": "they are kept", "refuse": "data.duplicates refuses them"}
     says = f"{len(found)} rows equal an earlier one, answer included; {does[policy]}"
-    return _finding("duplicates", "refuse" if policy == "refuse" and in_train else "note", says, found)
+    return find_rows("duplicates", "refuse" if policy == "refuse" and in_train else "note", says, found)
 
 
 def _near_duplicates(rows: Sequence[CleanRow], comparison: Comparison, recipe: Recipe) -> Finding:
@@ -182,8 +170,13 @@ def _near_duplicates(rows: Sequence[CleanRow], comparison: Comparison, recipe: R
     otherwise = sum(_unordered(row.answer) != _unordered(like.answer) for row, like in pairs)
     does = "they are dropped" if recipe.data.near_duplicates == "drop" else "they are kept, in one split with it"
     says = f"{len(pairs)} rows nearly equal an earlier one ({otherwise} with another answer); {does}"
-    found = [(row.origin, f"like {like.origin}: {_text(row)}") for row, like in pairs]
-    return _finding("near_duplicates", "warn" if otherwise else "note", says, found)
+    found = [(row.origin, f"like {like.origin}: {all_text(row)}") for row, like in pairs]
+    return find_rows("near_duplicates", "warn" if otherwise and _has_one_answer(recipe) else "note", says, found)
+
+
+def _has_one_answer(recipe: Recipe) -> bool:
+    """Whether two answers to equal inputs contradict each other; good texts may differ."""
+    return KINDS[recipe.task.kind].answers != "texts"
 
 
 def is_near_duplicate(rows: Sequence[CleanRow], comparison: Comparison, i: int) -> bool:
@@ -196,26 +189,28 @@ def is_near_duplicate(rows: Sequence[CleanRow], comparison: Comparison, i: int) 
 
 
 def _conflicts(rows: Sequence[CleanRow], comparison: Comparison, recipe: Recipe) -> Finding:
-    found = [(row.origin, f"{row.answer}: {_text(row)}")
+    found = [(row.origin, f"{_said(row.answer)}: {all_text(row)}")
              for row, conflict in zip(rows, comparison.conflict_r, strict=True) if conflict]  # fmt: skip
     in_train = any(row.source == "train" for row, conflict in zip(rows, comparison.conflict_r, strict=True) if conflict)
     policy = recipe.data.conflicts
     does = {"drop": "those of train are dropped", "keep": "they are kept", "refuse": "data.conflicts refuses them"}
     says = f"{len(found)} rows have the input of another row and a different answer; {does[policy]}"
-    return _finding("conflicts", "refuse" if policy == "refuse" and in_train else "warn", says, found)
+    severity: Severity = "warn" if _has_one_answer(recipe) else "note"
+    return find_rows("conflicts", "refuse" if policy == "refuse" and in_train else severity, says, found)
 
 
 def _leakage(rows: Sequence[CleanRow], comparison: Comparison) -> Finding:
     found = [(rows[leak.row].origin, f"{'is' if leak.exact else 'is like'} {rows[leak.partner].origin}: "
-              f"{_text(rows[leak.row])}") for leak in comparison.leaks]  # fmt: skip
+              f"{all_text(rows[leak.row])}") for leak in comparison.leaks]  # fmt: skip
     exact = sum(leak.exact for leak in comparison.leaks)
     says = f"{len(found)} rows also occur in a given file that judges them ({exact} exactly); they are dropped here"
-    return _finding("leakage", "warn", says, found)
+    return find_rows("leakage", "warn", says, found)
 
 
 def _encoding(rows: Sequence[CleanRow]) -> Finding:
-    found = [(row.origin, _text(row)) for row in rows if any(looks_misread(text) for text in row.inputs)]
-    return _finding("encoding", "warn", f"{len(found)} texts look as if read in a wrong encoding; they are kept", found)
+    found = [(row.origin, all_text(row)) for row in rows if any(looks_misread(text) for text in row.inputs)]
+    says = f"{len(found)} texts look as if read in a wrong encoding; they are kept"
+    return find_rows("encoding", "warn", says, found)
 
 
 def looks_misread(text: str) -> bool:
@@ -226,38 +221,6 @@ def looks_misread(text: str) -> bool:
 # ----------------------------------------------------------------------------------- rows as a whole
 
 
-def _labels(answer: Answer | None) -> tuple[str, ...]:
-    return answer if isinstance(answer, tuple) else (str(answer),)
-
-
-def _classes(rows: Sequence[CleanRow], recipe: Recipe) -> Finding:
-    counts = Counter(dict.fromkeys(recipe.task.labels or (), 0))
-    counts.update(label for row in rows for label in _labels(row.answer))
-    ordered = counts.most_common()
-    rare = [f"{label}: {count} rows" for label, count in reversed(ordered) if count < RARE_ROWS]
-    alike = _labels_alike(counts)
-    says = f"{len(ordered)} labels"
-    if ordered:
-        says += f", from {ordered[-1][1]} rows ({ordered[-1][0]}) to {ordered[0][1]} ({ordered[0][0]})"
-    if rare:
-        says += f"; {len(rare)} have fewer than {RARE_ROWS} rows, too few to measure reliably"
-    if alike:
-        says += f"; {len(alike)} differ from another in case or spaces only"
-    odd = (*alike, *rare)
-    return Finding("classes", "warn" if odd else "ok", len(odd), says, odd[:_EXAMPLES])
-
-
-def _labels_alike(labels: Iterable[str]) -> list[str]:
-    """Labels that are probably one label written twice."""
-    first: dict[str, str] = {}
-    found = []
-    for label in sorted(labels):
-        other = first.setdefault(" ".join(label.casefold().split()), label)
-        if other != label:
-            found.append(f"{other!r} and {label!r}")
-    return found
-
-
 def _lengths(rows: Sequence[CleanRow]) -> Finding:
     words = np.array([sum(len(text.split()) for text in row.inputs) for row in rows], dtype=np.int64)
     if not len(words):
@@ -265,4 +228,4 @@ def _lengths(rows: Sequence[CleanRow]) -> Finding:
     median, most = np.percentile(words, [50, 95])
     longest = int(words.argmax())
     says = f"words in a text: median {median:.0f}, 95th percentile {most:.0f}, longest {words[longest]}"
-    return Finding("lengths", "ok", len(words), says, (_shown(rows[longest].origin, _text(rows[longest])),))
+    return Finding("lengths", "ok", len(words), says, (show(rows[longest].origin, all_text(rows[longest])),))

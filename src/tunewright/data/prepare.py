@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from tunewright.data.clean import Answer, Cleaned, CleanRow, Source, clean_rows, content_hash
-from tunewright.data.inspect import (
-    Comparison,
-    Finding,
-    compare_rows,
-    find_unusable,
-    inspect_rows,
-    is_near_duplicate,
+from tunewright.data.arrange import arrange_rows
+from tunewright.data.cells import Answer
+from tunewright.data.clean import Cleaned, CleanRow, Source, clean_rows, content_hash
+from tunewright.data.findings import Finding
+from tunewright.data.inspect import Comparison, compare_rows, find_unusable, inspect_rows, is_near_duplicate
+from tunewright.data.labels import (
+    count_labels,
+    find_labels,
+    find_unknown_labels,
+    has_labels,
+    listed,
+    refuse_unknown_labels,
 )
 from tunewright.data.ledger import Entry, Fate, Ledger
+from tunewright.data.prompts import Prompting
 from tunewright.data.read import read_table
 from tunewright.data.split import TEST_SHARE, VALIDATION_SHARE, join_units, split_rows, strata_of
-from tunewright.recipe.errors import DataRefusal, nearest
+from tunewright.recipe.errors import DataRefusal
 from tunewright.recipe.schema import Recipe
+from tunewright.recipe.tasks import KINDS
 from tunewright.values import Rows
 
 _SPLITS: tuple[Source, ...] = ("train", "validation", "test")
-_NAMED = 5  # classes or labels that a message lists
+_NAMED = 5  # classes that a message lists
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Rows in three splits, their labels in the order of the targets' classes (none for regression), and the proof.
+    """Rows in three splits, their labels in the order of the targets' classes (none where answers are no labels), and
+    the proof.
 
     `manifest` holds, ready for JSON: `files` (split, path, sha256, bytes), `rows` (the ledger's counts), `columns`,
     `labels`, `seed` and `split_sha256`, a hash of which row, by id and content, went where.
@@ -63,8 +67,10 @@ def prepare(recipe: Recipe, *, root: Path, templates: Mapping[str, str] | None =
     `templates` holds what the file says for keys that the environment fills; records name files so, never by the value.
 
     Policies for duplicates, near duplicates and conflicts act on train; rows of a given validation or test file are
-    dropped only where they cannot be used (or, in validation, where test has them too). Raises DataRefusal.
+    dropped only where they cannot be used (or, in validation, where test has them too). Raises DataRefusal, and
+    RecipeRefusal for prompts that no row can fill.
     """
+    Prompting.of(recipe.task)
     files = {split: _paths(recipe, split, root, templates or {})
              for split in _SPLITS if getattr(recipe.data, split) is not None}  # fmt: skip
     cleaned = {
@@ -74,8 +80,8 @@ def prepare(recipe: Recipe, *, root: Path, templates: Mapping[str, str] | None =
     rows = [row for part in cleaned.values() for row in part.rows]
     faults = [fault for part in cleaned.values() for fault in part.faults]
     _refuse_what_is_left(cleaned, recipe)
-    labels = _labels_of(recipe, cleaned)
-    comparison = compare_rows(rows)
+    labels = find_labels(recipe, cleaned)
+    comparison = compare_rows(rows, kind=recipe.task.kind)
     findings = inspect_rows(rows, comparison=comparison, faults=faults, recipe=recipe)
     _refuse_by_policy(findings)
     verdicts = _drop(rows, comparison, recipe)
@@ -84,12 +90,15 @@ def prepare(recipe: Recipe, *, root: Path, templates: Mapping[str, str] | None =
     ledger.check()
     parts = {split: [row for i, row in enumerate(rows) if verdicts[i].fate == split] for split in _SPLITS}
     _refuse_gaps(parts, recipe, labels)
+    findings += _untaught_labels(parts, recipe, labels)
     manifest = {
         "files": [_described(split, *named) for split, paths in files.items() for named in paths.items()],
         "rows": ledger.counts(), "columns": list(cleaned["train"].columns), "labels": list(labels), "seed": recipe.seed,
         "split_sha256": _hash_of_split(rows, verdicts),
     }  # fmt: skip
-    train, validation, test = (_as_rows(parts[split], recipe, labels) for split in _SPLITS)
+    train, validation, test = (
+        arrange_rows(parts[split], recipe.task, labels, judged=split == "test") for split in _SPLITS
+    )
     return Prepared(train, validation, test, labels, ledger, findings, manifest)
 
 
@@ -98,23 +107,24 @@ def read_rows(
 ) -> tuple[Rows, Ledger]:
     """The rows of one file to predict or to judge, cleaned as `prepare` does it and not split.
 
-    With `if_present`, targets are None unless every row has an answer that the task knows. A file without the column of
-    ids has them made from content. Raises DataRefusal.
+    With `if_present`, targets are None unless every row has an answer that the task knows; with `required`, rows are
+    asked as those of the test split are. A file without the column of ids has them made from content. Raises
+    DataRefusal.
     """
     table = read_table([_find(str(path), root)])
     if recipe.data.id not in table.columns:
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"id": None})})
     cleaned = clean_rows(table, recipe, source="test", answers=answers == "required")
     if answers == "required":
-        _refuse_unknown_labels(cleaned.rows, labels, recipe, known_to="the model")
+        refuse_unknown_labels(cleaned.rows, labels, recipe, known_to="the model")
     elif set(recipe.task.outputs) <= set(table.columns):
         answered = clean_rows(table, recipe, source="test", answers=True)
-        if len(answered.rows) == len(cleaned.rows) and not _unknown_labels(answered.rows, labels, recipe):
+        if len(answered.rows) == len(cleaned.rows) and not find_unknown_labels(answered.rows, labels, recipe):
             cleaned = answered
     _refuse_what_is_left({"test": cleaned}, recipe)
     ledger = _ledger({i: _Verdict("test", "given") for i in range(len(cleaned.rows))}, {"test": cleaned})
     ledger.check()
-    return _as_rows(cleaned.rows, recipe, labels), ledger
+    return arrange_rows(cleaned.rows, recipe.task, labels, judged=answers == "required"), ledger
 
 
 # --------------------------------------------------------------------------------------------- files
@@ -135,72 +145,6 @@ def _find(written: str, root: Path) -> Path:
 def _described(split: str, written: str, path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     return {"split": split, "path": written, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-
-
-# -------------------------------------------------------------------------------------------- labels
-
-
-def _labels_in(rows: Iterable[CleanRow]) -> Counter[str]:
-    answers = (row.answer if isinstance(row.answer, tuple) else (str(row.answer),) for row in rows)
-    return Counter(label for labels in answers for label in labels)
-
-
-def _labels_of(recipe: Recipe, cleaned: Mapping[Source, Cleaned]) -> tuple[str, ...]:
-    """The labels in the order of classes; refuses those that no row of train can teach."""
-    task = recipe.task
-    if task.kind == "regression":
-        return ()
-    in_train = _labels_in(cleaned["train"].rows)
-    labels = tuple(task.labels) if task.labels else tuple(sorted(in_train))
-    if task.kind == "multi_label" and len(task.outputs) > 1:
-        labels = tuple(task.labels) if task.labels else task.outputs
-        extra = sorted(set(labels) ^ set(task.outputs))
-        if extra:
-            raise DataRefusal(f"task.labels and the columns of task.output differ: {_listed(extra)}.",
-                              remedy="Name the same labels in both.")
-    for split, part in cleaned.items():
-        known_to = "task.labels" if task.labels else "train"
-        _refuse_unknown_labels(part.rows, labels, recipe, known_to=known_to, split=split)
-    if task.kind == "classification":
-        _refuse_hopeless_classes(labels, in_train, cleaned["train"])
-    return labels
-
-
-def _refuse_hopeless_classes(labels: Sequence[str], in_train: Counter[str], train: Cleaned) -> None:
-    where = train.rows[0].origin.rpartition(":")[0]
-    if len(in_train) < 2:
-        raise DataRefusal(f"All {len(train.rows)} rows have the same answer, {next(iter(in_train))!r}.", where=where,
-                          remedy="Give rows of at least two classes.")
-    if len(train.rows) < len(labels):
-        raise DataRefusal(f"There are fewer rows ({len(train.rows)}) than classes ({len(labels)}).", where=where,
-                          remedy="Give more rows, or check that task.output names the column of answers.")
-
-
-def _unknown_labels(rows: Sequence[CleanRow], labels: Sequence[str], recipe: Recipe) -> dict[str, CleanRow]:
-    """Each label that is not among `labels`, and the first row that has it."""
-    known = set(labels)
-    unknown: dict[str, CleanRow] = {}
-    for row in rows if recipe.task.kind != "regression" else ():
-        for label in _labels_in([row]).keys() - known:
-            unknown.setdefault(label, row)
-    return unknown
-
-
-def _refuse_unknown_labels(
-    rows: Sequence[CleanRow], labels: Sequence[str], recipe: Recipe, *, known_to: str, split: str = "the file"
-) -> None:
-    unknown = _unknown_labels(rows, labels, recipe)
-    if unknown:
-        label, row = next(iter(unknown.items()))
-        raise DataRefusal(
-            f"{split} has labels that {known_to} does not have: {_listed(list(unknown))}.{nearest(label, labels)}",
-            where=row.origin, remedy=f"Correct them, or add them to {known_to}.",
-        )  # fmt: skip
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(map(repr, names[:_NAMED])) + more
 
 
 # ------------------------------------------------------------------------------------------- refusals
@@ -239,7 +183,7 @@ def _refuse_thin_classes(
     units_of: dict[str, set[int]] = {label: set() for label in labels}
     for row, unit in zip(rows, units, strict=True):
         units_of[str(row.answer)].add(unit)
-    counts = _labels_in(rows)
+    counts = count_labels(rows)
     thin = [f"{label} ({counts[label]} rows{', all alike or of few groups' if counts[label] > len(drawn) else ''})"
             for label, members in units_of.items() if len(members) <= len(drawn)]  # fmt: skip
     if thin:
@@ -257,9 +201,12 @@ def _refuse_gaps(parts: Mapping[Source, Sequence[CleanRow]], recipe: Recipe, lab
         if not rows:
             raise DataRefusal(f"No row is left for {split}.", where="data",
                               remedy="Give more rows, or keep some of those that data's policies drop.")
-    untaught = sorted(set(labels) - _labels_in(parts["train"]).keys()) if recipe.task.kind == "classification" else []
+    if KINDS[recipe.task.kind].answers == "spans" and not any(row.answer for row in parts["train"]):
+        raise DataRefusal("No row of train has a span that answers.", where=f"data.train, column {recipe.task.output}",
+                          remedy="Give rows with answers, or check that task.output names their column.")
+    untaught = sorted(set(labels) - count_labels(parts["train"]).keys()) if recipe.task.kind == "classification" else []
     if untaught:
-        raise DataRefusal(f"No row is left in train for these classes: {_listed(untaught)}.",
+        raise DataRefusal(f"No row is left in train for these classes: {listed(untaught)}.",
                           where=f"data.train, column {recipe.task.outputs[0]}",
                           remedy="Give more rows of these classes that are not like rows of other classes or splits.")
 
@@ -270,14 +217,19 @@ def _refuse_gaps(parts: Mapping[Source, Sequence[CleanRow]], recipe: Recipe, lab
 def _drop(rows: Sequence[CleanRow], comparison: Comparison, recipe: Recipe) -> dict[int, _Verdict]:
     """Verdicts on the rows that are dropped, and on those that a file of their own puts into a split."""
     verdicts: dict[int, _Verdict] = {}
-    groups = {source: {row.group for row in rows if row.source == source} - {None} for source in _SPLITS}
+    elsewhere = {
+        source: {(what, name) for i, row in enumerate(rows) if row.source == source
+                 for what, name in _ties(i, rows, comparison)}
+        for source in _SPLITS
+    }  # fmt: skip
     for leak in comparison.leaks:
         verdicts[leak.row] = _Verdict("dropped", f"leaks_into_{leak.into}", rows[leak.partner].origin)
     for i, row in enumerate(rows):
         if i in verdicts:
             continue
         if row.source == "train":
-            verdict = _grouped_elsewhere(row, groups) or _dropped_by_policy(i, rows, comparison, recipe, verdicts)
+            tied = _tied_elsewhere(_ties(i, rows, comparison), elsewhere)
+            verdict = tied or _dropped_by_policy(i, rows, comparison, recipe, verdicts)
         else:
             verdict = _Verdict(row.source, "given")
         if verdict:
@@ -285,10 +237,20 @@ def _drop(rows: Sequence[CleanRow], comparison: Comparison, recipe: Recipe) -> d
     return verdicts
 
 
-def _grouped_elsewhere(row: CleanRow, groups: Mapping[Source, set[str | None]]) -> _Verdict | None:
+def _ties(i: int, rows: Sequence[CleanRow], comparison: Comparison) -> list[tuple[str, str]]:
+    """What row `i` must share a split for: the recipe's group, and what its kind of task does not tear apart."""
+    ties = (("group", rows[i].group), (comparison.kin.what, comparison.kin.names_r[i]))
+    return [(what, name) for what, name in ties if name is not None]
+
+
+def _tied_elsewhere(
+    ties: Sequence[tuple[str, str]], elsewhere: Mapping[Source, set[tuple[str, str]]]
+) -> _Verdict | None:
+    """The verdict on a row of train with something that a file of judges also has."""
     for split in ("test", "validation"):
-        if row.group in groups[split]:
-            return _Verdict("dropped", f"shares_group_with_{split}", str(row.group))
+        for what, name in ties:
+            if (what, name) in elsewhere[split]:
+                return _Verdict("dropped", f"shares_{what}_with_{split}", name)
     return None
 
 
@@ -306,6 +268,19 @@ def _dropped_by_policy(
     return None
 
 
+def _untaught_labels(
+    parts: Mapping[Source, Sequence[CleanRow]], recipe: Recipe, labels: Sequence[str]
+) -> list[Finding]:
+    """A finding about labels that are judged and were never taught, for tasks whose rows have several."""
+    if not has_labels(recipe.task) or recipe.task.kind == "classification":
+        return []
+    counts = {split: count_labels(rows) for split, rows in parts.items()}
+    untaught = [label for label in labels if not counts["train"][label]
+                and counts["validation"][label] + counts["test"][label]]  # fmt: skip
+    says = f"{len(untaught)} labels are in rows that judge and in none that trains"
+    return [Finding("untaught_labels", "warn" if untaught else "ok", len(untaught), says, tuple(untaught[:_NAMED]))]
+
+
 def _draw(
     rows: Sequence[CleanRow], decided: Mapping[int, _Verdict], comparison: Comparison, recipe: Recipe,
     labels: Sequence[str],
@@ -319,13 +294,15 @@ def _draw(
     if data.validation is None:
         shares["validation"] = data.validation_share or VALIDATION_SHARE
     chosen = [rows[i] for i in left]
-    units = join_units([int(comparison.near.cluster_r[i]) for i in left], [row.group for row in chosen])
+    kin = [comparison.kin.names_r[i] for i in left]
+    groups = [row.group for row in chosen]
+    units = join_units([int(comparison.near.cluster_r[i]) for i in left], groups, kin)
     answers: list[Answer] = [row.answer for row in chosen if row.answer is not None]
     if recipe.task.kind == "classification":
         _refuse_thin_classes(chosen, units, recipe, labels, list(shares))
     fates = split_rows(
         [row.id for row in chosen], strata=strata_of(answers, recipe.task.kind), units=units, seed=recipe.seed,
-        shares=shares, group_names=[row.group for row in chosen],
+        shares=shares, group_names=[group or name for group, name in zip(groups, kin, strict=True)],
     )  # fmt: skip
     reason = "drawn" if shares else "given"
     return {i: _Verdict(fate, reason) for i, fate in zip(left, fates, strict=True)}
@@ -347,24 +324,3 @@ def _ledger(verdicts: Mapping[int, _Verdict], cleaned: Mapping[Source, Cleaned])
 def _hash_of_split(rows: Sequence[CleanRow], verdicts: Mapping[int, _Verdict]) -> str:
     lines = sorted(f"{verdicts[i].fate} {content_hash(row.inputs, row.answer)} {row.id}" for i, row in enumerate(rows))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _as_rows(rows: Sequence[CleanRow], recipe: Recipe, labels: Sequence[str]) -> Rows:
-    return Rows(
-        ids=tuple(row.id for row in rows), origins=tuple(row.origin for row in rows),
-        inputs=tuple(row.inputs for row in rows), targets=_targets(rows, recipe.task.kind, labels),
-    )  # fmt: skip
-
-
-def _targets(rows: Sequence[CleanRow], kind: str, labels: Sequence[str]) -> np.ndarray | None:
-    if any(row.answer is None for row in rows):
-        return None
-    if kind == "regression":
-        return np.array([row.answer for row in rows], dtype=np.float32)
-    index = {label: i for i, label in enumerate(labels)}
-    if kind == "classification":
-        return np.array([index[str(row.answer)] for row in rows], dtype=np.int64)
-    targets_rc = np.zeros((len(rows), len(labels)), dtype=np.float32)
-    for i, row in enumerate(rows):
-        targets_rc[i, [index[label] for label in _labels_in([row])]] = 1
-    return targets_rc

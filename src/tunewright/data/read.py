@@ -127,13 +127,26 @@ def _read_file(source: Path, reading: _Reading) -> None:
 def _fault_in(row: Mapping[str, Any]) -> str:
     """Why no text of this row may reach a tokenizer, or an empty string."""
     for column, value in row.items():
-        for text in value if isinstance(value, list) else (value,):
-            if not isinstance(text, str) or (text.isascii() and "\0" not in text):
-                continue
-            if "\0" in text:
-                return f"the value of {column!r} holds a NUL character"
-            if any("\ud800" <= character <= "\udfff" for character in text):
-                return f"the value of {column!r} holds half a character (a lone surrogate)"
+        fault = find_unfit_text(value)
+        if fault:
+            return f"the value of {column!r} {fault}"
+    return ""
+
+
+def find_unfit_text(value: Any) -> str:
+    """What a text in `value`, at any depth of lists and objects, holds that no tokenizer may see, or ""."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str):
+            if "\0" in part:
+                return "holds a NUL character"
+            if not part.isascii() and any("\ud800" <= character <= "\udfff" for character in part):
+                return "holds half a character (a lone surrogate)"
+        elif isinstance(part, dict):
+            left += [*part, *part.values()]
+        elif isinstance(part, (list, tuple)):
+            left += part
     return ""
 
 

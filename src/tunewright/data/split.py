@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tunewright.data.clean import Answer
+from tunewright.data.cells import Answer
+from tunewright.data.labels import labels_in
 from tunewright.data.ledger import Fate
+from tunewright.recipe.tasks import TaskKind
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
-_QUANTILES = 10  # strata of a regression's answers
+_QUANTILES = 10  # strata of answers that are numbers, or of the lengths of texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,11 @@ def _rank(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
 
 
-def join_units(clusters: Sequence[int], groups: Sequence[str | None]) -> list[int]:
-    """One number per row, equal where rows are linked by cluster or by group, over any number of steps."""
+def join_units(clusters: Sequence[int], *names: Sequence[str | None]) -> list[int]:
+    """One number per row, equal where rows are linked by cluster or by a name of one list, over any number of steps.
+
+    Each list of `names` has an entry a row, None where nothing links it: a customer, the context of a question.
+    """
     parent = list(range(len(clusters)))
 
     def root(i: int) -> int:
@@ -113,23 +118,64 @@ def join_units(clusters: Sequence[int], groups: Sequence[str | None]) -> list[in
         return i
 
     first: dict[Hashable, int] = {}
-    for row, (cluster, group) in enumerate(zip(clusters, groups, strict=True)):
-        keys: list[Hashable] = [("cluster", cluster)] + ([("group", group)] if group is not None else [])
-        for key in keys:
-            a, b = root(first.setdefault(key, row)), root(row)
-            parent[max(a, b)] = min(a, b)
+    for row, links in enumerate(zip(clusters, *names, strict=True)):
+        for number, link in enumerate(links):
+            if link is not None:
+                a, b = root(first.setdefault((number, link), row)), root(row)
+                parent[max(a, b)] = min(a, b)
     return [root(row) for row in range(len(parent))]
 
 
-def strata_of(answers: Sequence[Answer], kind: str) -> list[Hashable]:
-    """What each row is stratified by: its label, its rarest label (None without any), or the tenth its number is in."""
-    if kind == "classification":
-        return list(answers)
-    if kind == "regression":
-        numbers = np.asarray(answers, dtype=np.float64)
-        tenths = min(_QUANTILES, max(1, len(numbers) // 10))
-        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, tenths + 1)[1:-1])) if len(numbers) else numbers
-        return np.searchsorted(edges, numbers, side="right").tolist()
-    labels: list[tuple[str, ...]] = [answer for answer in answers if isinstance(answer, tuple)]
-    counts = Counter(label for row in labels for label in row)
-    return [min(row, key=lambda label: (counts[label], label), default=None) for row in labels]
+def strata_of(answers: Sequence[Answer], kind: TaskKind) -> list[Hashable]:
+    """What each row is stratified by, so that splits are alike: by the kind of task, as `_STRATA` says."""
+    return _STRATA[kind](answers)
+
+
+def _each(answers: Sequence[Answer]) -> list[Hashable]:
+    """The label itself."""
+    return list(answers)
+
+
+def _rarest_label(answers: Sequence[Answer]) -> list[Hashable]:
+    """The rarest label of each row, None without any."""
+    rows = [labels_in(answer) for answer in answers]
+    counts = Counter(label for row in rows for label in row)
+    return [min(row, key=lambda label: (counts[label], label), default=None) for row in rows]
+
+
+def _tenth(answers: Sequence[Answer]) -> list[Hashable]:
+    """The tenth of all that a row's number is in."""
+    numbers = np.asarray(answers, dtype=np.float64)
+    tenths = min(_QUANTILES, max(1, len(numbers) // 10))
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, tenths + 1)[1:-1])) if len(numbers) else numbers
+    return list(np.searchsorted(edges, numbers, side="right").tolist())
+
+
+def _tenth_by_length(answers: Sequence[Answer]) -> list[Hashable]:
+    """The tenth of all that the length of a row's answer is in, in characters."""
+    return _tenth([float(len(str(answer))) for answer in answers])
+
+
+def _whether_any(answers: Sequence[Answer]) -> list[Hashable]:
+    """Whether there is an answer."""
+    return [bool(answer) for answer in answers]
+
+
+def _nothing(answers: Sequence[Answer]) -> list[Hashable]:
+    """One stratum: the answers do not differ."""
+    return [None] * len(answers)
+
+
+_STRATA: dict[TaskKind, Callable[[Sequence[Answer]], list[Hashable]]] = {
+    "classification": _each,
+    "multi_label": _rarest_label,
+    "regression": _tenth,
+    "token_classification": _rarest_label,
+    "question_answering": _whether_any,
+    "similarity": _tenth,
+    "retrieval": _nothing,
+    "generation": _tenth_by_length,
+    "summarisation": _tenth_by_length,
+    "translation": _tenth_by_length,
+    "pretraining": _nothing,
+}
