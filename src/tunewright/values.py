@@ -132,6 +132,35 @@ class Encoded:
         """Tokens of each row over all its sequences, int64 [r]."""
         return np.bincount(self.owner_s, weights=self.lengths_s, minlength=self.rows).astype(np.int64)
 
+    def sequences_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sequences of `rows` (int [k]) in that order, int64 [s], and how many each row has, int64 [k]."""
+        first_k = np.searchsorted(self.owner_s, rows, side="left")
+        counts_k = np.searchsorted(self.owner_s, rows, side="right") - first_k
+        return ranges(first_k, counts_k), counts_k
+
+    def take(self, rows: np.ndarray) -> Encoded:
+        """The sequences of `rows` (int [k]), numbered anew in that order."""
+        sequences_s, counts_k = self.sequences_of(rows)
+        places_n = ranges(self.starts_s[sequences_s], self.lengths_s[sequences_s])
+
+        def taken(values: np.ndarray | None, places: np.ndarray) -> np.ndarray | None:
+            return None if values is None else values[places]
+
+        return Encoded(
+            tokens_n=self.tokens_n[places_n],
+            starts_s=np.concatenate([[0], np.cumsum(self.lengths_s[sequences_s])]),
+            owner_s=np.repeat(np.arange(len(rows)), counts_k), types_n=taken(self.types_n, places_n),
+            cut_r=self.cut_r[rows], answers_n=taken(self.answers_n, places_n),
+            offsets_n2=taken(self.offsets_n2, places_n), bytes_r=taken(self.bytes_r, rows),
+        )  # fmt: skip
+
+
+def ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The integers first[i], first[i] + 1, ... (counts[i] of them) for each i, one after the other: int64 [sum]."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(first - (ends - counts), counts)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -11,8 +11,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from tunewright.model.build import Model
 from tunewright.model.describe import layer_stack
-from tunewright.model.heads import TaskModel
 from tunewright.recipe.errors import RecipeRefusal, nearest
 
 ADAPTER = "default"
@@ -25,7 +25,7 @@ _ATTENTION_NAMES = (
 
 
 def add_lora(
-    model: TaskModel, *, rank: int, alpha: float, dropout: float, targets: str | Sequence[str], seed: int
+    model: Model, *, rank: int, alpha: float, dropout: float, targets: str | Sequence[str], seed: int
 ) -> None:
     """Puts LoRA matrices beside linear layers of the trunk, in place (Hu et al. 2021, arXiv:2106.09685).
 
@@ -56,12 +56,12 @@ def add_lora(
         inject_adapter_in_model(config, model.trunk, adapter_name=ADAPTER)
 
 
-def has_lora(model: TaskModel) -> bool:
+def has_lora(model: Model) -> bool:
     """Whether the trunk carries LoRA matrices."""
     return any(isinstance(module, LoraLayer) for module in model.trunk.modules())
 
 
-def merge_lora(model: TaskModel) -> None:
+def merge_lora(model: Model) -> None:
     """Adds the LoRA products to the layers they stand beside and takes the matrices away, in place.
 
     Computed in float32 whatever the dtype, then rounded once.

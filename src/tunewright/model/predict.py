@@ -21,7 +21,7 @@ from tunewright.model.heads import TaskModel
 from tunewright.model.packed import packed
 from tunewright.model.text import TextModel
 from tunewright.model.vocabulary import log_probabilities_at
-from tunewright.values import Batch, Encoded
+from tunewright.values import Batch, Encoded, ranges
 
 TOKENS_PER_BATCH = 1024  # activations of a small encoder stay in cache; larger batches were slower on CPU
 _LEAST_TOKENS_PER_WORKER = 128  # a smaller batch costs more for its number of operations than for their size
@@ -43,9 +43,7 @@ def make_batch(
     Where `encoded` says what is asked at each token, those are the targets, and a row's weight is that of its tokens.
     """
     rows = np.asarray(rows, dtype=np.int64)
-    first_b = np.searchsorted(encoded.owner_s, rows, side="left")
-    counts_b = np.searchsorted(encoded.owner_s, rows, side="right") - first_b
-    sequences_s = ranges(first_b, counts_b)
+    sequences_s, counts_b = encoded.sequences_of(rows)
     lengths_s = encoded.lengths_s[sequences_s]
     places_st = encoded.starts_s[sequences_s][:, None] + np.arange(max(int(lengths_s.max(initial=0)), 1))
     real_st = places_st < (encoded.starts_s[sequences_s] + lengths_s)[:, None]
@@ -75,13 +73,6 @@ def placed(batch: Batch, device: torch.device) -> Batch:
     values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
     tensors = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
     return dataclasses.replace(batch, **tensors)
-
-
-def ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The integers first[i], first[i] + 1, ... (counts[i] of them) for each i, one after the other: int64 [sum]."""
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(first - (ends - counts), counts)
 
 
 def _gathered(values_n: np.ndarray, places_st: np.ndarray, real_st: np.ndarray, padding: int) -> Tensor:
@@ -214,8 +205,7 @@ def _each(
 
 def _asked_tokens(encoded: Encoded, rows: np.ndarray) -> np.ndarray:
     """Places among all tokens of those that are asked for in `rows`, in the order of a batch of these rows."""
-    first_b = np.searchsorted(encoded.owner_s, rows, side="left")
-    sequences_s = ranges(first_b, np.searchsorted(encoded.owner_s, rows, side="right") - first_b)
+    sequences_s, _ = encoded.sequences_of(rows)
     places = ranges(encoded.starts_s[sequences_s], encoded.lengths_s[sequences_s])
     return places[encoded.answers_n[places] >= 0]
 

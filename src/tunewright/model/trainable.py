@@ -15,8 +15,8 @@ from typing import ClassVar
 from torch import nn
 
 from tunewright.model.adapters import add_lora
+from tunewright.model.build import Model
 from tunewright.model.describe import layer_stack
-from tunewright.model.heads import TaskModel
 from tunewright.recipe.errors import RecipeRefusal
 
 
@@ -24,14 +24,14 @@ class Filter(ABC):
     """A set of parameters, named as `model.named_parameters()` names them."""
 
     @abstractmethod
-    def names(self, model: TaskModel) -> set[str]: ...
+    def names(self, model: Model) -> set[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Everything(Filter):
     """All parameters."""
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return {name for name, _ in model.named_parameters()}
 
 
@@ -39,7 +39,7 @@ class Everything(Filter):
 class Head(Filter):
     """The head on the pooled vector."""
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return _under(model, "head")
 
 
@@ -47,7 +47,7 @@ class Head(Filter):
 class Biases(Filter):
     """The bias terms of the trunk, those of norms included."""
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return {name for name in _under(model, "trunk") if name.endswith(".bias")}
 
 
@@ -55,7 +55,7 @@ class Biases(Filter):
 class Adapters(Filter):
     """The matrices that LoRA added."""
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return {name for name, _ in model.named_parameters() if any(p.startswith("lora_") for p in name.split("."))}
 
 
@@ -63,7 +63,7 @@ class Adapters(Filter):
 class Embeddings(Filter):
     """Every embedding table of the trunk: tokens, positions, types."""
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return OfType(nn.Embedding).names(model)
 
 
@@ -76,7 +76,7 @@ class LastLayers(Filter):
 
     layers: int
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         path, stack = layer_stack(model.trunk)
         if not 1 <= self.layers <= len(stack):
             raise RecipeRefusal(
@@ -94,7 +94,7 @@ class Path(Filter):
 
     pattern: str
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return {name for name, _ in model.named_parameters() if fnmatch.fnmatchcase(name, self.pattern)}
 
 
@@ -104,7 +104,7 @@ class OfType(Filter):
 
     type: type[nn.Module]
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         own = {
             f"{path}.{name}"
             for path, module in model.named_modules()
@@ -120,7 +120,7 @@ class All(Filter):
 
     filters: tuple[Filter, ...]
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return Everything().names(model).intersection(*(each.names(model) for each in self.filters))
 
 
@@ -130,7 +130,7 @@ class Any(Filter):
 
     filters: tuple[Filter, ...]
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return set().union(*(each.names(model) for each in self.filters))
 
 
@@ -140,17 +140,17 @@ class Not(Filter):
 
     filter: Filter
 
-    def names(self, model: TaskModel) -> set[str]:
+    def names(self, model: Model) -> set[str]:
         return Everything().names(model) - self.filter.names(model)
 
 
-def select(model: TaskModel, filter: Filter) -> list[str]:
+def select(model: Model, filter: Filter) -> list[str]:
     """The names that `filter` selects, in the order of `model.named_parameters()`."""
     chosen = filter.names(model)
     return [name for name, _ in model.named_parameters() if name in chosen]
 
 
-def freeze_except(model: TaskModel, names: Collection[str]) -> None:
+def freeze_except(model: Model, names: Collection[str]) -> None:
     """Lets exactly the parameters in `names` require gradients."""
     chosen = set(names)
     for name, parameter in model.named_parameters():
@@ -159,7 +159,7 @@ def freeze_except(model: TaskModel, names: Collection[str]) -> None:
     assert not chosen, f"no such parameters: {sorted(chosen)[:3]}"
 
 
-def _under(model: TaskModel, path: str) -> set[str]:
+def _under(model: Model, path: str) -> set[str]:
     return {name for name, _ in model.named_parameters() if name.startswith(f"{path}.")}
 
 
@@ -174,7 +174,7 @@ class Trainable(ABC):
         """A learning rate to start from: that of a trunk 768 wide, larger for narrower trunks in proportion."""
         return float(f"{cls.rate_of_a_768_wide_trunk * 768 / width:.1g}")
 
-    def prepare(self, model: TaskModel, *, seed: int) -> None:  # noqa: B027 most choices add nothing
+    def prepare(self, model: Model, *, seed: int) -> None:  # noqa: B027 most choices add nothing
         """Adds to `model` what this choice needs, from `seed` alone."""
 
     @abstractmethod
@@ -198,6 +198,14 @@ class TrainHead(Trainable):
 
     features_fixed: ClassVar[bool] = True
 
+    def prepare(self, model: Model, *, seed: int) -> None:
+        if not Head().names(model):
+            raise RecipeRefusal(
+                "A model that writes text has no new head; its output layer belongs to the base.",
+                where="phases.trainable",
+                remedy="Train lora, last_layers, biases or everything.",
+            )
+
     def filter(self) -> Filter:
         return Head()
 
@@ -220,7 +228,7 @@ class TrainBiases(Trainable):
 
     rate_of_a_768_wide_trunk: ClassVar[float] = 5e-4
 
-    def prepare(self, model: TaskModel, *, seed: int) -> None:
+    def prepare(self, model: Model, *, seed: int) -> None:
         if not Biases().names(model):
             raise RecipeRefusal(
                 f"{type(model.trunk).__name__} has no bias terms, so there is nothing to train but the head.",
@@ -248,7 +256,7 @@ class Lora(Trainable):
     dropout: float = 0.0
     targets: str = "linear"
 
-    def prepare(self, model: TaskModel, *, seed: int) -> None:
+    def prepare(self, model: Model, *, seed: int) -> None:
         targets = self.targets if self.targets in ("attention", "linear") else self.targets.replace(" ", "").split(",")
         alpha = 2.0 * self.rank if self.alpha is None else self.alpha
         add_lora(model, rank=self.rank, alpha=alpha, dropout=self.dropout, targets=targets, seed=seed)

@@ -19,8 +19,10 @@ from transformers import PreTrainedTokenizerBase
 
 from tunewright.model.adapters import ADAPTER, has_lora
 from tunewright.model.bases import Base, is_safetensors, read_json
+from tunewright.model.build import Model, writes_text
 from tunewright.model.describe import NOT_STATED, Description, load_tokenizer, without_pooler
 from tunewright.model.heads import Shape, TaskModel
+from tunewright.model.text import TextModel
 from tunewright.model.trunks import load_trunk, quiet_library
 from tunewright.recipe.errors import BaseRefusal
 
@@ -35,7 +37,7 @@ _REMEDY = "Register or copy the model again; its folder is damaged."
 class SavedModel(NamedTuple):
     """What a model folder holds: the model in evaluation mode and what is needed to feed it and read its answers."""
 
-    model: TaskModel
+    model: Model
     encoder_json: dict[str, Any]
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...]
@@ -43,7 +45,7 @@ class SavedModel(NamedTuple):
 
 
 def save_model(
-    model: TaskModel,
+    model: Model,
     folder: Path,
     *,
     encoder_json: Mapping[str, Any],
@@ -55,16 +57,17 @@ def save_model(
     """Writes `model` into the new or empty `folder`, weights in float32; `arithmetic` says in which dtype to serve it.
 
     trunk/ (transformers), adapter/ (PEFT, where the model has LoRA; trunk/ then holds the untouched base),
-    head.safetensors, head.json, encoder.json, load_model.py (needs no tunewright), LICENSE_OF_BASE.
+    head.safetensors (not of a model that writes text: its output layer is the trunk's), head.json, encoder.json,
+    load_model.py (needs no tunewright), LICENSE_OF_BASE.
     """
-    assert len(labels) in (0, model.shape.outputs), "as many labels as outputs, or none"
     folder.mkdir(parents=True, exist_ok=True)
     _save_trunk(model, folder / TRUNK)
     _copy_tokenizer(base, folder / TRUNK)
     if has_lora(model):
         _save_adapter(model, folder / ADAPTER_FOLDER, base)
-    head = {name: own_float32(tensor) for name, tensor in model.head.state_dict().items()}
-    save_file(head, folder / HEAD_WEIGHTS, metadata={"format": "pt"})
+    if isinstance(model, TaskModel):
+        head = {name: own_float32(tensor) for name, tensor in model.head.state_dict().items()}
+        save_file(head, folder / HEAD_WEIGHTS, metadata={"format": "pt"})
     named = {"labels": list(labels), "trunk_class": type(model.trunk).__name__, "base": base.name}
     _write_json(folder / HEAD, {**asdict(model.shape), **named, "arithmetic": arithmetic})
     _write_json(folder / ENCODER, dict(encoder_json))
@@ -84,14 +87,20 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> SavedMode
     for path in sorted(folder.rglob("*.safetensors")):
         _refuse_unless(is_safetensors(path), f"{path.name} is not a safetensors file by its content.", path)
     trunk = load_trunk(folder / TRUNK, dtype=dtype, class_name=trunk_class)
-    model = TaskModel(trunk, Shape(**facts))
+    shape = Shape(**facts)
+    model: Model = TextModel(trunk, shape) if writes_text(shape.kind) else TaskModel(trunk, shape)
     if (folder / ADAPTER_FOLDER).is_dir():
         _load_adapter(model, folder / ADAPTER_FOLDER)
+    if isinstance(model, TaskModel):
+        _load_head(model, folder)
+    return SavedModel(model.eval(), encoder_json, load_tokenizer(folder / TRUNK), labels, arithmetic)
+
+
+def _load_head(model: TaskModel, folder: Path) -> None:
     head = _read_tensors(folder / HEAD_WEIGHTS)
     expected = model.head.state_dict()
     _refuse_other_tensors(head, {name: tensor.shape for name, tensor in expected.items()}, folder / HEAD_WEIGHTS)
     model.head.load_state_dict(head)
-    return SavedModel(model.eval(), encoder_json, load_tokenizer(folder / TRUNK), labels, arithmetic)
 
 
 def hash_of(folder: Path) -> str:
@@ -110,7 +119,7 @@ def own_float32(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", torch.float32).clone(memory_format=torch.contiguous_format)
 
 
-def _save_trunk(model: TaskModel, folder: Path) -> None:
+def _save_trunk(model: Model, folder: Path) -> None:
     tensors = {
         name.replace(".base_layer.", "."): tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in model.trunk.state_dict().items()
@@ -129,18 +138,20 @@ def _copy_tokenizer(base: Base, folder: Path) -> None:
             shutil.copyfile(base.folder / file, folder / file)
 
 
-def _save_adapter(model: TaskModel, folder: Path, base: Base) -> None:
+def _save_adapter(model: Model, folder: Path, base: Base) -> None:
     folder.mkdir(exist_ok=True)
     tensors = get_peft_model_state_dict(model.trunk, adapter_name=ADAPTER, save_embedding_layers=False)
     prefixed = {f"{_PEFT_PREFIX}{name}": own_float32(tensor) for name, tensor in tensors.items()}
     save_file(prefixed, folder / _ADAPTER_WEIGHTS, metadata={"format": "pt"})
     config: LoraConfig = model.trunk.peft_config[ADAPTER]
     settings = {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
-    settings.update(base_model_name_or_path=base.name, inference_mode=True, task_type="FEATURE_EXTRACTION")
+    writes = {"decoder": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM"}.get(model.shape.family, "")
+    sort = writes if isinstance(model, TextModel) else "FEATURE_EXTRACTION"
+    settings.update(base_model_name_or_path=base.name, inference_mode=True, task_type=sort)
     _write_json(folder / "adapter_config.json", settings)
 
 
-def _load_adapter(model: TaskModel, folder: Path) -> None:
+def _load_adapter(model: Model, folder: Path) -> None:
     config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = False
     inject_adapter_in_model(config, model.trunk, adapter_name=ADAPTER)
@@ -184,6 +195,29 @@ def _write_licence(path: Path, base: Base, description: Description) -> None:
         path.write_text(f"The base {base.name} states this licence: {description.licence}\n", encoding="utf-8")
 
 
+_WRITER = '''\
+"""python load_model.py TEXT: what the model in this folder writes after TEXT, by {libraries} alone.
+With a chat template TEXT is what the user says."""
+import json, pathlib, sys
+import torch
+from {module} import {trunk_class}
+from transformers import AutoTokenizer
+here = pathlib.Path(__file__).resolve().parent
+encoder = json.loads((here / "encoder.json").read_text("utf-8"))
+trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
+{adapter}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+template, text = encoder.get("template"), sys.argv[1]
+if template:
+    messages = [{{"role": "user", "content": text}}]
+    text = tokenizer.apply_chat_template(
+        messages, chat_template=template["source"], add_generation_prompt=True, tokenize=False)
+inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("start") is not None)
+read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
+with torch.inference_mode():
+    written = trunk.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
+                             max_new_tokens=256, do_sample=False)
+print(tokenizer.decode(written[0, read:], skip_special_tokens=True))
+'''
 _POOLINGS = {
     "mean": "vectors.mean(1)",
     "cls": "vectors[:, 0]",
@@ -215,10 +249,15 @@ print(json.dumps(dict(zip(head["labels"] or ["value"], {outputs}.tolist()))))
 '''
 
 
-def _loader(model: TaskModel) -> str:
+def _loader(model: Model) -> str:
     """A program that answers one text with the libraries' own classes alone."""
     lora, trunk_class = has_lora(model), type(model.trunk)
     adapt = 'trunk = __import__("peft").PeftModel.from_pretrained(trunk, here / "adapter").eval()\n'
+    if isinstance(model, TextModel):
+        return _WRITER.format(
+            libraries="transformers and peft" if lora else "transformers", module=trunk_class.__module__,
+            trunk_class=trunk_class.__name__, adapter=adapt if lora else "",
+        )  # fmt: skip
     return _LOADER.format(
         libraries="transformers and peft" if lora else "transformers",
         module=trunk_class.__module__,

@@ -18,11 +18,11 @@ import numpy as np
 import psutil
 import torch
 
-from tunewright.model.heads import TaskModel
-from tunewright.model.predict import forward_rows
+from tunewright.model.build import Model, writes_text
 from tunewright.model.trainable import select
 from tunewright.pipeline.fit import rebuild, standardised, target_scale
 from tunewright.pipeline.plan import SPLITS, Plan
+from tunewright.serve.answering import logits_of
 from tunewright.store import files
 from tunewright.train.assemble import assemble, tokens_per_pass
 from tunewright.train.engine import Training
@@ -75,7 +75,7 @@ class _Trial:
 
 def disk_bytes(plan: Plan) -> int:
     """Bytes that a run will write: the model, checkpoints, what each phase trained, cached vectors, predictions."""
-    parameters = plan.description.trunk_parameters + plan.description.width * plan.outputs
+    parameters = _parameters(plan)
     trained = max(_share_trained(plan, index) for index in range(len(plan.phases))) * parameters
     rows = sum(len(plan.rows(split)) for split in SPLITS)
     model = 4 * parameters
@@ -117,6 +117,13 @@ def estimate(plan: Plan) -> Estimate:
     )  # fmt: skip
 
 
+def _parameters(plan: Plan) -> int:
+    """Of the trunk and its head; a model that writes text is its base, whole."""
+    if writes_text(plan.recipe.task.kind):
+        return plan.description.parameters
+    return plan.description.trunk_parameters + plan.description.width * plan.outputs
+
+
 def _peak_bytes() -> int:
     """The most resident memory that this process ever had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -131,7 +138,7 @@ def _share_trained(plan: Plan, index: int) -> float:
 def _try_phase(plan: Plan, index: int) -> tuple[_Trial, float]:
     """A few updates of a phase, timed, and the rows a second that the model answers."""
     model = rebuild(plan, {}, phases=index + 1)
-    cached = plan.phases[index].features_fixed and index == 0
+    cached = plan.caches(index)
     names = select(model, plan.phases[index].trainable.filter())
     targets = plan.rows("train").targets
     assert targets is not None
@@ -156,6 +163,8 @@ def _try_phase(plan: Plan, index: int) -> tuple[_Trial, float]:
 def _material(plan: Plan, targets: np.ndarray, *, cached: bool) -> Material:
     rows = plan.rows("train")
     answers = standardised(targets, target_scale(plan)) if plan.recipe.task.kind == "regression" else targets
+    if plan.encoded["train"].answers_n is not None:
+        answers = None  # they lie beside the tokens
     weights_r = np.ones(len(rows), dtype=np.float32)
     if cached:
         pooled_rd = np.random.default_rng(0).standard_normal((len(rows), plan.description.width), dtype=np.float32)
@@ -184,14 +193,14 @@ def _updates_between_judgements(plan: Plan, index: int, training: Training) -> f
                      "tokens": every.amount / tokens * per_epoch}.get(every.unit, per_epoch))  # fmt: skip
 
 
-def _rows_per_second(plan: Plan, model: TaskModel) -> float:
+def _rows_per_second(plan: Plan, model: Model) -> float:
     """Rows that the model answers in a second, from a sample of the training rows."""
     rows = plan.rows("train")
     chosen = np.random.default_rng(0).permutation(len(rows))[:_SAMPLE_ROWS]
-    encoded = plan.encoder.encode(rows.take(chosen).inputs)
-    forward_rows(model, encoded)
+    encoded = plan.encoded["train"].take(chosen)
+    logits_of(model, encoded)
     started = time.perf_counter()
-    forward_rows(model, encoded)
+    logits_of(model, encoded)
     return len(chosen) / (time.perf_counter() - started)
 
 
@@ -202,8 +211,12 @@ def _fixed_seconds(plan: Plan, rows_per_second: float) -> float:
     parity = min(_PARITY_ROWS, test) * _PARITY_PASSES
     slower = _FLOAT32_SLOWER if plan.recipe.compute.dtype == "bfloat16" else 1.0
     answered = every + train + test + parity * slower
-    probe = train * plan.description.width * plan.outputs * _PROBE_SECONDS
+    probe = train * plan.description.width * plan.outputs * _PROBE_SECONDS if _has_probe(plan) else 0.0
     return float(answered / rows_per_second + probe + _WRITING_SECONDS)
+
+
+def _has_probe(plan: Plan) -> bool:
+    return "probe" in (plan.recipe.evaluate.baselines or ())
 
 
 def _memory(plan: Plan, resident: int, reached: int, trained: int) -> Range:
@@ -211,7 +224,7 @@ def _memory(plan: Plan, resident: int, reached: int, trained: int) -> Range:
 
     `reached` is what it held after the trial, with which the count is not allowed to disagree downwards.
     """
-    parameters = plan.description.trunk_parameters + plan.description.width * plan.outputs
+    parameters = _parameters(plan)
     width, layers = plan.description.width, max(1, plan.description.layers)
     working = 2 if plan.recipe.compute.dtype == "bfloat16" else 4
     longest = int(plan.encoded["train"].lengths_s.max(initial=1))

@@ -19,14 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunewright.evaluate.metrics import value_of
-from tunewright.model.build import build_model
-from tunewright.model.heads import TaskModel
-from tunewright.model.predict import forward_rows, probabilities
+from tunewright.model.build import Model, build_model, writes_text
+from tunewright.model.predict import probabilities
 from tunewright.model.trainable import select
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.schema import Budget
-from tunewright.recipe.tasks import better
+from tunewright.recipe.tasks import better, watched_metric
+from tunewright.serve.answering import logits_of, mean_loss_of, outputs_of
 from tunewright.store import files
 from tunewright.store.runs import Run
 from tunewright.train.assemble import assemble
@@ -85,7 +85,7 @@ class EarlyStop:
 class Fitted:
     """A trained model in float32, with what was recorded about how it came to be."""
 
-    model: TaskModel
+    model: Model
     trained: Sequence[Mapping[str, Tensor]]  # what each phase trained, as that phase left it
     facts: Mapping[str, Any]
 
@@ -158,7 +158,7 @@ class Fit:
         plan, phase = self.plan, self.plan.phases[index]
         model = rebuild(plan, changed, phases=index + 1)
         names = select(model, phase.trainable.filter())
-        cached = phase.features_fixed and index == 0
+        cached = plan.caches(index)
         pieces = assemble(
             plan.recipe, index, targets=plan.rows("train").targets, classes=len(plan.prepared.labels),
             description=plan.description, cached=cached,
@@ -206,6 +206,8 @@ class Fit:
         targets = rows.targets
         if self.plan.recipe.task.kind == "regression":
             targets = standardised(targets, target_scale(self.plan))
+        if encoded.answers_n is not None:
+            targets = None  # they lie beside the tokens
         weights_r = np.ones(len(rows), dtype=np.float32)
         if cached:
             return Features(self.features.split(split), targets, weights_r, rows.ids, encoded.lengths_r())
@@ -234,18 +236,9 @@ class Fit:
         """Measure the validation rows and remember the weights if they are the best so far."""
         recipe, training = self.plan.recipe, state.training
         training.masters.settle()
-        material = training.material
-        if isinstance(material, Features):
-            with torch.inference_mode():
-                training.model.eval()
-                logits = training.model.answer(torch.from_numpy(self.features.split("validation"))).logits.numpy()
-                training.model.train()
-        else:
-            logits = forward_rows(training.model, self.plan.encoded["validation"])
-        outputs, targets = self._outputs(logits), self.plan.rows("validation").targets
-        metric, kind = str(recipe.evaluate.metric), recipe.task.kind
-        value = value_of(metric, outputs, targets, kind)
-        loss = mean_loss(outputs, targets, kind)
+        kind = recipe.task.kind
+        metric = watched_metric(kind, str(recipe.evaluate.metric))
+        value, loss = self._measured(training, metric)
         sign = better(metric, kind)
         best = state.stop.see(-sign * math.inf if value is None else value, loss, training.cursor.update, sign)
         state.judged_tokens = training.cursor.tokens
@@ -254,6 +247,30 @@ class Fit:
         figures = {"update": training.cursor.update, "metric": metric, "value": value, "loss": loss, "best": best}
         self.run.metrics.append({"event": "evaluation", "phase": state.index, **figures})
         self.watcher.judged(figures)
+
+    def _measured(self, training: Training, metric: str) -> tuple[float | None, float]:
+        """The figure and the mean loss of the validation rows."""
+        kind, encoded, targets = self.plan.recipe.task.kind, self.plan.encoded["validation"], self._targets()
+        if isinstance(training.material, Features):
+            with torch.inference_mode():
+                training.model.eval()
+                logits = training.model.answer(torch.from_numpy(self.features.split("validation"))).logits.numpy()
+                training.model.train()
+        else:
+            logits = logits_of(training.model, encoded)
+        if encoded.answers_n is None:
+            outputs = self._outputs(logits)
+            return value_of(metric, outputs, targets, kind), mean_loss(outputs, targets, kind)
+        loss = mean_loss_of(logits, encoded, kind)
+        if writes_text(kind):
+            return math.exp(min(loss, 700.0)), loss
+        outputs = outputs_of(logits, encoded, kind, self.plan.prepared.labels)
+        return value_of(metric, outputs, targets, kind), loss
+
+    def _targets(self) -> np.ndarray:
+        targets = self.plan.rows("validation").targets
+        assert targets is not None
+        return targets
 
     def _outputs(self, logits: np.ndarray) -> np.ndarray:
         if self.plan.recipe.task.kind == "regression":
@@ -315,7 +332,7 @@ def _merged(trained: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: tensor for phase in trained for name, tensor in phase.items()}
 
 
-def rebuild(plan: Plan, changed: Mapping[str, Tensor], *, phases: int) -> TaskModel:
+def rebuild(plan: Plan, changed: Mapping[str, Tensor], *, phases: int) -> Model:
     """The float32 model with everything that the first `phases` phases add, and `changed` tensors in place."""
     recipe = plan.recipe
     model = build_model(

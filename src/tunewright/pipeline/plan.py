@@ -56,6 +56,10 @@ class Plan:
         """The rows that a split trains or judges by."""
         return self.encoded_rows[split]
 
+    def caches(self, index: int) -> bool:
+        """Whether phase `index` trains a head on pooled vectors of the base, computed once."""
+        return self.phases[index].features_fixed and index == 0 and self.encoded["train"].answers_n is None
+
     @property
     def outputs(self) -> int:
         """Columns of the head, or words that a model which writes text chooses from."""

@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from tunewright.data.encoders import AnyEncoder, encode_rows
 from tunewright.evaluate.evidence import unmeasured
 from tunewright.model.adapters import has_lora, merge_lora
-from tunewright.model.heads import TaskModel
-from tunewright.model.predict import forward_rows
+from tunewright.model.build import Model, writes_text
 from tunewright.pipeline.fit import Fitted, rebuild
 from tunewright.pipeline.plan import SPLITS, Plan
 from tunewright.recipe.schema import Recipe
+from tunewright.serve.answering import logits_of
 from tunewright.serve.predictor import Predictor, fastest_dtype, ready_to_serve
-from tunewright.values import Rows
+from tunewright.values import Encoded
 
-_PARITY_ROWS = 256
+_PARITY_ROWS, _PARITY_ROWS_OF_TOKENS = 256, 32
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # largest |Δlogit| allowed, as a share of the largest |logit|
 
 
@@ -149,7 +150,7 @@ def _saw_long(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) 
 
 
 def _saw_device(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
-    return str(value), str(fitted.model.head.weight.device)
+    return str(value), str(fitted.model.device)
 
 
 def _saw_threads(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
@@ -180,16 +181,14 @@ class Arithmetic:
     why: str
 
 
-def choose_arithmetic(plan: Plan, trained: TaskModel) -> Arithmetic:
+def choose_arithmetic(plan: Plan, trained: Model) -> Arithmetic:
     """The fastest dtype of this machine in which the model answers as it was trained, on the rows of `prove_parity`."""
     fastest = fastest_dtype()
     if fastest == "float32":
         return Arithmetic("float32", "this machine computes in nothing faster")
-    encoded = plan.encoder.encode(_parity_rows(plan).inputs)
+    encoded = plan.encoded["test"].take(_parity_rows(plan))
     rounded = ready_to_serve(copy.deepcopy(trained), fastest)
-    facts = _agreement(
-        forward_rows(trained, encoded), forward_rows(rounded, encoded), plan.recipe.task.kind, dtype=fastest
-    )
+    facts = _agreement(logits_of(trained, encoded), logits_of(rounded, encoded), plan.recipe.task.kind, dtype=fastest)
     apart = f"in {fastest} a logit moves by up to {facts['largest_difference']:.1%} of the largest"
     if facts["holds"]:
         return Arithmetic(fastest, f"{apart}, within the {facts['allowed']:.0%} allowed")
@@ -197,29 +196,37 @@ def choose_arithmetic(plan: Plan, trained: TaskModel) -> Arithmetic:
     return Arithmetic("float32", f"{apart} ({facts['allowed']:.0%} are allowed){flipped}")
 
 
-def _parity_rows(plan: Plan) -> Rows:
-    return plan.rows("test").take(np.arange(min(_PARITY_ROWS, len(plan.rows("test")))))
+def _parity_rows(plan: Plan) -> np.ndarray:
+    """The test rows that parity is proved on; of rows whose every token is compared, fewer."""
+    most = _PARITY_ROWS if plan.encoded["test"].answers_n is None else _PARITY_ROWS_OF_TOKENS
+    return np.arange(min(most, len(plan.rows("test"))))
 
 
-def prove_parity(plan: Plan, trained: TaskModel, folder: Path, arithmetic: Arithmetic) -> dict[str, Any]:
+def _encoded_again(plan: Plan, encoder: AnyEncoder, rows: np.ndarray) -> Encoded:
+    """The same rows by another encoder; joined texts are encoded whole, because a block's edges depend on all."""
+    again = encode_rows(encoder, plan.prepared.test if writes_text(plan.recipe.task.kind) else plan.rows("test"))
+    return again.take(rows)
+
+
+def prove_parity(plan: Plan, trained: Model, folder: Path, arithmetic: Arithmetic) -> dict[str, Any]:
     """The trained model in memory against every form in which it is kept, on up to 256 test rows."""
     rows = _parity_rows(plan)
-    encoded = plan.encoder.encode(rows.inputs)
-    reference = forward_rows(trained, encoded)
+    encoded = plan.encoded["test"].take(rows)
+    reference = logits_of(trained, encoded)
     reloaded = Predictor.load(folder, dtype="float32")
-    encoded_again = reloaded.encoder.encode(rows.inputs)
+    again = _encoded_again(plan, reloaded.encoder, rows)
     kind = plan.recipe.task.kind
     facts: dict[str, Any] = {
         "rows": len(rows),
-        "same_token_ids": np.array_equal(encoded_again.tokens_n, encoded.tokens_n),
-        "reloaded": _agreement(reference, forward_rows(reloaded.model, encoded_again), kind, dtype="float32"),
+        "same_token_ids": np.array_equal(again.tokens_n, encoded.tokens_n),
+        "reloaded": _agreement(reference, logits_of(reloaded.model, again), kind, dtype="float32"),
     }
     if has_lora(trained):
         merged = copy.deepcopy(trained)
         merge_lora(merged)
-        facts["merged"] = _agreement(reference, forward_rows(merged, encoded), kind, dtype="float32")
+        facts["merged"] = _agreement(reference, logits_of(merged, encoded), kind, dtype="float32")
     served = Predictor.load(folder)
-    agreement = _agreement(reference, forward_rows(served.model, encoded_again), kind, dtype=served.dtype)
+    agreement = _agreement(reference, logits_of(served.model, again), kind, dtype=served.dtype)
     facts["served"] = {"dtype": served.dtype, "because": arithmetic.why, **agreement}
     facts["exported"] = unmeasured("this version exports no other form than the folder itself")
     return facts
@@ -227,6 +234,8 @@ def prove_parity(plan: Plan, trained: TaskModel, folder: Path, arithmetic: Arith
 
 def _agreement(reference: np.ndarray, other: np.ndarray, kind: str, *, dtype: str) -> dict[str, Any]:
     """How far logits lie apart, and whether labels differ only where the margin is below that."""
+    if writes_text(kind):
+        return _agreement_of_texts(reference, other, dtype=dtype)
     gap = np.abs(reference - other)
     scale = float(np.abs(reference).max(initial=0)) or 1.0
     facts = {"largest_difference": float(gap.max(initial=0)) / scale, "allowed": TOLERANCE[dtype]}
@@ -241,3 +250,19 @@ def _agreement(reference: np.ndarray, other: np.ndarray, kind: str, *, dtype: st
         reach = 2 * gap.max(axis=1)
     facts["labels_flipped"] = int(flipped.sum())
     return facts | {"holds": holds and bool((margin[flipped] <= reach[flipped]).all())}
+
+
+def _agreement_of_texts(reference_m3: np.ndarray, other_m3: np.ndarray, *, dtype: str) -> dict[str, Any]:
+    """How far log-probabilities of right tokens lie apart, and whether the likeliest token differs only where it is
+    hardly likelier than the next.
+    """
+    gap_m = np.abs(reference_m3[:, 0] - other_m3[:, 0])
+    scale = float(np.abs(reference_m3[:, 0]).max(initial=0)) or 1.0
+    flipped_m = reference_m3[:, 1] != other_m3[:, 1]
+    allowed = TOLERANCE[dtype] * scale
+    return {
+        "largest_difference": float(gap_m.max(initial=0)) / scale, "allowed": TOLERANCE[dtype],
+        "tokens": len(gap_m), "tokens_flipped": int(flipped_m.sum()),
+        "widest_margin_flipped": float(reference_m3[flipped_m, 2].max(initial=0)),
+        "holds": bool(gap_m.max(initial=0) <= allowed and (reference_m3[flipped_m, 2] <= 2 * allowed).all()),
+    }  # fmt: skip

@@ -36,7 +36,8 @@ SECTIONS: dict[str, type[Section]] = {
     "compute": ComputeSection,
 }
 NEVER_DECIDED = frozenset(
-    {"task.labels", "task.output", "task.prompts", "task.unseen_prompts", "task.system", "encode.chat_template", "data.validation", "data.test", "data.id", "data.group"}
+    {"task.labels", "task.output", "task.prompts", "task.unseen_prompts", "task.system", "encode.chat_template"}
+    | {"data.validation", "data.test", "data.id", "data.group"}
     | {f"gate.FIGURE.{name}" for name in Bar.model_fields}
 )  # keys that stay without a value where the recipe gives none
 _INTRODUCTION = """\

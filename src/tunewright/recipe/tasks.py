@@ -102,6 +102,11 @@ _KINDS = (
 KINDS: dict[str, KindOfTask] = {kind.name: kind for kind in _KINDS}
 
 
+def watched_metric(kind: str, metric: str) -> str:
+    """The figure by which early stopping chooses, where the recipe's is `metric`."""
+    return KINDS[kind].watched or metric
+
+
 def better(metric: str, kind: str) -> int:
     """+1 if a larger value of `metric` is better for this kind of task, -1 if a smaller one is."""
     return -1 if metric in KINDS[kind].lower_is_better else 1

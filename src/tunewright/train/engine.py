@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunewright.model.heads import TaskModel
+from tunewright.model.build import Model
 from tunewright.recipe.schema import Budget
 from tunewright.train.material import Material
 from tunewright.train.optimizers import AdamW, Masters
@@ -96,7 +96,7 @@ class NotFinite(RuntimeError):
 class Training:
     """One phase of training over `material`, resumable at every update."""
 
-    def __init__(self, model: TaskModel, material: Material, pieces: Pieces, *, masters: Masters):
+    def __init__(self, model: Model, material: Material, pieces: Pieces, *, masters: Masters):
         self.model, self.material, self.pieces, self.masters = model, material, pieces, masters
         self.cursor = Cursor()
         self._lengths_r = material.lengths_r

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from tunewright.model.build import Model
 from tunewright.model.heads import TaskModel
 from tunewright.model.predict import make_batch
 from tunewright.values import Batch, Encoded, Outputs
@@ -26,7 +27,7 @@ class Material(Protocol):
 
     def batch(self, indices: np.ndarray) -> Batch: ...
 
-    def outputs(self, model: TaskModel, batch: Batch) -> Outputs: ...
+    def outputs(self, model: Model, batch: Batch) -> Outputs: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Tokens:
     """Rows as token ids, run through the whole model."""
 
     encoded: Encoded
-    targets: np.ndarray
+    targets: np.ndarray | None  # None where `encoded` says what is asked at tokens
     weights_r: np.ndarray  # float32
     row_ids: tuple[str, ...]
     pad_id: int
@@ -46,7 +47,7 @@ class Tokens:
     def batch(self, indices: np.ndarray) -> Batch:
         return make_batch(self.encoded, indices, targets=self.targets, weights=self.weights_r, pad_id=self.pad_id)
 
-    def outputs(self, model: TaskModel, batch: Batch) -> Outputs:
+    def outputs(self, model: Model, batch: Batch) -> Outputs:
         return model(batch)
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from tunewright.model.heads import TaskModel
+from tunewright.model.build import Model
 
 _CHUNK = 1 << 20  # floats; long enough to outweigh a call, short enough for five such streams to stay in cache
 _NORM_TYPES = ("LayerNorm", "RMSNorm", "GroupNorm")
@@ -93,7 +93,7 @@ class Masters:
     After construction those parameters of `model` are working copies of type `dtype` and everything else is frozen.
     """
 
-    def __init__(self, model: TaskModel, names: Sequence[str], optimizer: AdamW, *, dtype: torch.dtype):
+    def __init__(self, model: Model, names: Sequence[str], optimizer: AdamW, *, dtype: torch.dtype):
         self.optimizer, self.dtype, self.steps = optimizer, dtype, 0
         parameters = dict(model.named_parameters())
         chosen = set(names)
@@ -135,7 +135,7 @@ class Masters:
                 self.spans.append(_Span(start, stop, decay, factor))
             start = stop
 
-    def _point_at_working(self, model: TaskModel, parameters: Mapping[str, nn.Parameter]) -> None:
+    def _point_at_working(self, model: Model, parameters: Mapping[str, nn.Parameter]) -> None:
         """Make the trained parameters views: of the master where they are float32, else of a flat working copy."""
         self.working = self.master if self.dtype == torch.float32 else self.master.to(self.dtype)
         self.parameters: dict[str, nn.Parameter] = {}
@@ -360,7 +360,7 @@ def _adamw(
     )  # fmt: skip
 
 
-def _input_embedding(model: TaskModel) -> nn.Embedding | None:
+def _input_embedding(model: Model) -> nn.Embedding | None:
     """The trunk's token embedding, if its weight is used nowhere else."""
     found = model.trunk.get_input_embeddings()
     if not isinstance(found, nn.Embedding) or found.max_norm is not None or found.scale_grad_by_freq:
@@ -369,7 +369,7 @@ def _input_embedding(model: TaskModel) -> nn.Embedding | None:
     return found if users == 1 else None
 
 
-def _undecayed(model: TaskModel) -> set[str]:
+def _undecayed(model: Model) -> set[str]:
     """Names of biases and of everything inside a normalisation layer."""
     return set(_walk_undecayed(model))
 
