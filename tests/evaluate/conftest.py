@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.evaluate.inventions import invent
 
 from tunewright.evaluate.evidence import audit_calibration, audit_overfitting, build_evidence, unmeasured
 from tunewright.evaluate.gate import judge
@@ -13,6 +14,7 @@ from tunewright.evaluate.metrics import calibration_bins, per_class, tabulate_co
 from tunewright.evaluate.report import Curve, ReportFacts, Setting
 from tunewright.evaluate.results import Results, assess, pick_examples
 from tunewright.recipe.schema import Bar
+from tunewright.recipe.tasks import KINDS
 from tunewright.values import Predictions
 
 TEXTS = (
@@ -38,7 +40,9 @@ def invent_predictions(
     """A rung of a given skill on rows whose answers do not depend on the rung; class sizes are uneven."""
     answers, own = np.random.default_rng(1), np.random.default_rng(seed)
     ids = tuple(f"{split}-{i:05d}" for i in range(rows))
-    if kind == "regression":
+    if KINDS[kind].answers not in ("labels", "numbers"):
+        return invent(rung, rows=rows, skill=skill, seed=seed, kind=kind, split=split)[0]
+    if KINDS[kind].answers == "numbers":
         targets = answers.normal(size=rows).astype(np.float32)
         outputs = (targets + own.normal(size=rows) / skill).astype(np.float32)
     elif kind == "multi_label":

@@ -125,7 +125,7 @@ def test_what_cannot_be_measured_is_none() -> None:
 def test_one_figure_is_the_same_alone_and_among_all(kind: str, predictions) -> None:
     some = predictions("model", rows=90, classes=4, skill=2, kind=kind)
     for metric, value in metrics.measure(some, kind).items():
-        assert metrics.value_of(metric, some.outputs, some.targets, kind) == value
+        assert metrics.value_of(metric, some.outputs, some.targets, kind, sizes=some.sizes) == value
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn_and_names_its_worst_pairs(predictions) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from tunewright.evaluate.spans import COUNTS, count_spans
+from tunewright.evaluate.tallies import tally
 from tunewright.recipe.tasks import KINDS
 from tunewright.values import Predictions
 
@@ -30,7 +32,10 @@ class ClassCounts:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One line of the per-class table; a score is None where it has no denominator."""
+    """One line of the per-class table; a score is None where it has no denominator.
+
+    `rows` have the label and `predicted` were given it; where answers are spans, both count spans.
+    """
 
     label: str
     rows: int
@@ -78,18 +83,24 @@ class Placements:
 
 def measure(predictions: Predictions, kind: str) -> dict[str, float | None]:
     """Every figure that `KINDS[kind]` lists, in that order."""
-    figures = _figures(predictions.outputs, predictions.targets, kind)
+    figures = _figures(predictions, kind, KINDS[kind].metrics)
     return {metric: figures[metric] for metric in KINDS[kind].metrics}
 
 
-def value_of(metric: str, outputs: np.ndarray, targets: np.ndarray, kind: str) -> float | None:
-    """One figure; shapes as in `Predictions`."""
+def value_of(
+    metric: str, outputs: np.ndarray, targets: np.ndarray, kind: str, *, sizes: np.ndarray | None = None
+) -> float | None:
+    """One figure; shapes as in `Predictions`. A figure that needs no outputs (perplexity) does not look at them."""
     assert metric in KINDS[kind].metrics, f"{metric} is no figure of {kind}"
-    if metric == "auroc":
-        return _float_or_none(auroc(outputs, targets))
-    if metric == "calibration_error":
-        return _float_or_none(calibration_error(outputs, targets))
-    return _figures(outputs, targets, kind, probabilistic=False)[metric]
+    return _figures(Predictions("", "", (), outputs, targets, sizes=sizes), kind, (metric,))[metric]
+
+
+def standing(metric: str, value: float | np.ndarray) -> float | np.ndarray:
+    """What a figure is compared by: itself, or for a length ratio, which is best at 1, how near to 1 it is (at most 0).
+
+    Whether more of it is better says `tunewright.recipe.tasks.better`.
+    """
+    return -abs(value - 1) if metric == "length_ratio" else value
 
 
 def decide(outputs: np.ndarray, kind: str) -> np.ndarray:
@@ -151,9 +162,17 @@ def tabulate_confusion(predictions: Predictions, labels: Sequence[str], *, pairs
 
 
 def per_class(predictions: Predictions, labels: Sequence[str]) -> list[ClassScore]:
-    """Precision, recall and F1 of each label, in the order of `labels`; several labels a row if targets are [r, c]."""
-    kind = "multi_label" if predictions.targets.ndim == 2 else "classification"
-    counts = count_classes(decide(predictions.outputs, kind), predictions.targets, len(labels))
+    """Precision, recall and F1 of each label, in the order of `labels`; several labels a row if targets are [r, c].
+
+    Where answers are spans, those of each label found exactly.
+    """
+    targets = predictions.targets
+    if targets.dtype == object:
+        counts_cl = count_spans(predictions.outputs, targets, labels).sum(axis=0)
+        counts = ClassCounts(*(counts_cl[COUNTS.index(part)] for part in ("hits", "said", "true")))
+    else:
+        kind = "multi_label" if targets.ndim == 2 else "classification"
+        counts = count_classes(decide(predictions.outputs, kind), targets, len(labels))
     return [
         ClassScore(
             label, int(true), int(said),
@@ -229,29 +248,33 @@ def calibration_gaps(outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarr
     return confidence - right, (place_of * CALIBRATION_BINS).astype(np.int64), confidence
 
 
-def _figures(
-    outputs: np.ndarray, targets: np.ndarray, kind: str, *, probabilistic: bool = True
-) -> dict[str, float | None]:
-    """The figures of a kind; those that need more than the decided labels only where `probabilistic`."""
-    if not len(outputs):
-        return dict.fromkeys(KINDS[kind].metrics)
-    if kind == "regression":
-        return {metric: _float_or_none(value) for metric, value in _regression_figures(outputs, targets).items()}
-    decided = decide(outputs, kind)
-    figures = {
-        metric: float(value)
-        for metric, value in average_scores(count_classes(decided, targets, outputs.shape[1])).items()
-    }
-    if kind == "multi_label":
-        figures["exact_match"] = float((decided == targets.astype(bool)).all(axis=1).mean())
+def _figures(predictions: Predictions, kind: str, asked: Sequence[str]) -> dict[str, float | None]:
+    """At least the figures `asked` for."""
+    if not len(predictions.targets):
+        return dict.fromkeys(asked)
+    if KINDS[kind].answers == "labels":
+        figures = _label_figures(predictions.outputs, predictions.targets, kind, asked)
+    elif KINDS[kind].answers == "numbers":
+        figures = _number_figures(predictions.outputs, predictions.targets)
     else:
-        figures["accuracy"] = float((decided == targets).mean())
-    if probabilistic:
-        figures |= {"auroc": auroc(outputs, targets), "calibration_error": calibration_error(outputs, targets)}
-    return {metric: _float_or_none(value) for metric, value in figures.items()}
+        figures = tally(predictions, kind, asked).total()
+    return {metric: float(value) if np.isfinite(value) else None for metric, value in figures.items()}
 
 
-def _regression_figures(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+def _label_figures(outputs: np.ndarray, targets: np.ndarray, kind: str, asked: Sequence[str]) -> dict[str, float]:
+    of_probabilities = {"auroc": auroc, "calibration_error": calibration_error}
+    figures = {metric: of_probabilities[metric](outputs, targets) for metric in asked if metric in of_probabilities}
+    if set(figures) == set(asked):
+        return figures
+    decided = decide(outputs, kind)
+    if kind == "multi_label":
+        figures["exact_match"] = (decided == targets.astype(bool)).all(axis=1).mean()
+    else:
+        figures["accuracy"] = (decided == targets).mean()
+    return figures | average_scores(count_classes(decided, targets, outputs.shape[1]))
+
+
+def _number_figures(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     error = outputs.astype(np.float64) - targets
     ranks, answers = stats.rankdata(outputs), stats.rankdata(targets)
     varied = ranks.std() > 0 and answers.std() > 0
@@ -265,7 +288,3 @@ def _regression_figures(outputs: np.ndarray, targets: np.ndarray) -> dict[str, f
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """above / below, 0 where below is 0."""
     return np.divide(above, below, out=np.zeros(np.broadcast(above, below).shape), where=below > 0)
-
-
-def _float_or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

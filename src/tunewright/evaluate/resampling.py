@@ -15,6 +15,7 @@ from scipy import sparse, stats
 
 from tunewright.evaluate import metrics
 from tunewright.evaluate.metrics import ClassCounts
+from tunewright.evaluate.tallies import Tallies
 
 Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -86,6 +87,11 @@ def label_scores(decided: np.ndarray, targets: np.ndarray, classes: int) -> Stat
         return metrics.average_scores(ClassCounts(*np.split(drawn_km @ parts, 3, axis=1)))
 
     return scores
+
+
+def sums(tallies: Tallies) -> Statistic:
+    """The figures of tallied rows; cells are single rows."""
+    return lambda drawn_km: tallies.figures(drawn_km @ tallies.counts_rn)
 
 
 def share(name: str, right_m: np.ndarray) -> Statistic:

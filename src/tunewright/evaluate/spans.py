@@ -7,13 +7,18 @@ that a bootstrap over rows is a product of matrices. Shape legend: r rows, l lab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tunewright.values import Span
 
 COUNTS = ("hits", "said", "true", "said_touches", "true_touched")
+
+
+def labels_of(answers: Iterable[Iterable[Span]]) -> list[str]:
+    """The labels that occur, in order."""
+    return sorted({span.label for spans in answers for span in spans})
 
 
 def count_spans(
