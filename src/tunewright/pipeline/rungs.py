@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
 
 from tunewright.evaluate.baselines import knn, majority, zero_shot
+from tunewright.evaluate.heuristics import unigram
 from tunewright.evaluate.results import CHAMPION
+from tunewright.model.build import Model
+from tunewright.model.predict import judge_tokens, row_of_asked
 from tunewright.model.probe import fit_probe
 from tunewright.pipeline.features import BaseFeatures
-from tunewright.pipeline.fit import mean_loss
+from tunewright.pipeline.fit import mean_loss, rebuild
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.errors import Refusal
+from tunewright.serve.answering import sizes_of
 from tunewright.serve.predictor import Predictor
 from tunewright.store.registry import Registry
 from tunewright.values import Predictions
@@ -30,6 +35,8 @@ def predict_rungs(plan: Plan, features: BaseFeatures) -> list[Predictions]:
         "knn": lambda: _knn(plan, features),
         "probe": lambda: _probe(plan, features),
     }
+    if plan.recipe.task.kind == "pretraining":
+        return [_LIKELIHOODS[name](plan) for name in names]
     return [_predictions(plan, name, answer[name]) for name in names]
 
 
@@ -52,15 +59,20 @@ def predict_champion(plan: Plan, registry: Registry) -> tuple[Predictions | None
 
 def predict_with(predictor: Predictor, plan: Plan, rung: str, split: str = "test") -> Predictions:
     """What a loaded model says of the rows of one split."""
+    if plan.recipe.task.kind == "pretraining":
+        return _likelihoods(plan, rung, predictor.model, split)
     return _predictions(plan, rung, lambda: predictor.outputs_of_rows(plan.rows(split).inputs), split)
 
 
-def as_predictions(
-    rung: str, split: str, row_ids: Sequence[str], outputs: np.ndarray, targets: np.ndarray, seconds: float
-) -> Predictions:
+def _likelihoods(plan: Plan, rung: str, model: Model, split: str = "test") -> Predictions:
+    """How likely a model finds the blocks of one split."""
+    rows, encoded = plan.rows(split), plan.encoded[split]
+    assert rows.targets is not None
+    started = time.perf_counter()
+    sizes = sizes_of(judge_tokens(model, encoded), encoded)
     return Predictions(
-        rung=rung, split=split, row_ids=tuple(row_ids), outputs=outputs.astype(np.float32), targets=targets,
-        seconds=seconds,
+        rung=rung, split=split, row_ids=rows.ids, outputs=sizes[:, 0].astype(np.float32), targets=rows.targets,
+        seconds=time.perf_counter() - started, sizes=sizes,
     )  # fmt: skip
 
 
@@ -69,7 +81,12 @@ def _predictions(plan: Plan, rung: str, answer: Callable[[], np.ndarray], split:
     assert rows.targets is not None
     started = time.perf_counter()
     outputs = answer()
-    return as_predictions(rung, split, rows.ids, outputs, rows.targets, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    if outputs.dtype != object:
+        outputs = outputs.astype(np.float32)
+    return Predictions(
+        rung=rung, split=split, row_ids=rows.ids, outputs=outputs, targets=rows.targets, seconds=seconds
+    )
 
 
 def _majority(plan: Plan) -> np.ndarray:
@@ -111,3 +128,29 @@ def _targets(plan: Plan, split: str) -> np.ndarray:
 
 def _classes(plan: Plan) -> int | None:
     return len(plan.prepared.labels) or None
+
+
+def _untouched_likelihoods(plan: Plan) -> Predictions:
+    model = rebuild(plan, {}, phases=0)
+    model.trunk.to(getattr(torch, str(plan.recipe.compute.dtype)))
+    return _likelihoods(plan, "untouched", model)
+
+
+def _unigram_likelihoods(plan: Plan) -> Predictions:
+    """Each token by how often it occurs in the training blocks, whatever stands before it."""
+    rows, encoded, learned = plan.rows("test"), plan.encoded["test"], plan.encoded["train"]
+    assert rows.targets is not None and learned.answers_n is not None and encoded.answers_n is not None
+    started = time.perf_counter()
+    lost_r = unigram(
+        learned.answers_n, encoded.answers_n, row_of_asked(encoded), rows=encoded.rows, vocabulary=plan.outputs
+    )
+    sizes = np.stack([lost_r, encoded.lengths_r().astype(float), encoded.bytes_r.astype(float)], axis=1)
+    return Predictions(
+        rung="unigram", split="test", row_ids=rows.ids, outputs=lost_r.astype(np.float32), targets=rows.targets,
+        seconds=time.perf_counter() - started, sizes=sizes,
+    )  # fmt: skip
+
+
+_LIKELIHOODS: dict[str, Callable[[Plan], Predictions]] = {
+    "untouched": _untouched_likelihoods, "unigram": _unigram_likelihoods,
+}  # fmt: skip

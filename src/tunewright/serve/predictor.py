@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 import torch
 
-from tunewright.data.encode import Encoder
+from tunewright.data.encoders import AnyEncoder, load_encoder
 from tunewright.model.adapters import has_lora, merge_lora
-from tunewright.model.heads import TaskModel
+from tunewright.model.build import Model
 from tunewright.model.packed import pack
-from tunewright.model.predict import forward_rows, probabilities
 from tunewright.model.weights import hash_of, load_model
 from tunewright.recipe.errors import DataRefusal, nearest
+from tunewright.serve.answering import logits_of, outputs_of
 from tunewright.values import Encoded
 
 Input = str | tuple[str, ...] | Mapping[str, str]
@@ -74,7 +74,7 @@ class Predictor:
     """
 
     def __init__(
-        self, model: TaskModel, encoder: Encoder, labels: Sequence[str], *, name: str = "model", version: str = ""
+        self, model: Model, encoder: AnyEncoder, labels: Sequence[str], *, name: str = "model", version: str = ""
     ):
         self.model, self.encoder, self.labels = model.eval(), encoder, tuple(labels)
         self.name, self.version = name, version
@@ -102,7 +102,7 @@ class Predictor:
         own = "float32" if saved.arithmetic == "float32" else fastest_dtype()
         return cls(
             ready_to_serve(saved.model, dtype or own),
-            Encoder.from_json(saved.encoder_json, saved.tokenizer),
+            load_encoder(saved.encoder_json, saved.tokenizer),
             saved.labels,
             name=name or folder.resolve().name,
             version=version or hash_of(folder)[:12],
@@ -110,7 +110,7 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """classification, multi_label or regression."""
+        """The kind of task."""
         return self.model.shape.kind
 
     @property
@@ -145,7 +145,11 @@ class Predictor:
 
     def outputs_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
         """As `outputs`, of rows that `rows` has checked."""
-        return probabilities(self._logits_of_rows(rows), self.task)
+        parts = [rows[start : start + _ROWS_PER_PART] for start in range(0, max(len(rows), 1), _ROWS_PER_PART)]
+        encoded = [self._encoded(part) for part in parts]
+        return np.concatenate(
+            [outputs_of(logits_of(self.model, part), part, self.task, self.labels) for part in encoded]
+        )
 
     def answers(self, outputs: np.ndarray) -> list[Prediction]:
         """What rows of outputs mean, with probabilities to six decimals."""
@@ -168,7 +172,7 @@ class Predictor:
 
     def _logits_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
         parts = [rows[start : start + _ROWS_PER_PART] for start in range(0, max(len(rows), 1), _ROWS_PER_PART)]
-        return np.concatenate([forward_rows(self.model, self._encoded(part)) for part in parts])
+        return np.concatenate([logits_of(self.model, self._encoded(part)) for part in parts])
 
     def _encoded(self, rows: Sequence[Row]) -> Encoded:
         with self._encoding:
@@ -220,7 +224,7 @@ class Predictor:
         return tuple(value[column] for column in self.columns)
 
 
-def ready_to_serve(model: TaskModel, dtype: str) -> TaskModel:
+def ready_to_serve(model: Model, dtype: str) -> Model:
     """`model` itself, changed for good into what answers: adapters merged, trunk in `dtype`, weights packed."""
     if has_lora(model):
         merge_lora(model)  # in float32, before any rounding
