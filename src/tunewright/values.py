@@ -201,14 +201,13 @@ class Batch:
 class Outputs:
     """What a model says about a batch: `logits` float [m, c] (numbers [m]) and the vectors under the head.
 
-    A model that writes text has no `logits`, which would be large, but the weight (and perhaps bias) of its output
-    layer, by which `vectors_md` become logits over the vocabulary, a chunk at a time.
+    A model that writes text has no `logits`, which would be large, but the weight of its output layer, by which
+    `vectors_md` become logits over the vocabulary, a chunk at a time.
     """
 
     logits: Tensor | None
     vectors_md: Tensor
     vocabulary_vd: Tensor | None = None
-    bias_v: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,8 @@ def judge_tokens(
 
     def judged(ready: TextModel, batch: Batch) -> Tensor:
         seen = ready(batch)
-        return log_probabilities_at(seen.vectors_md, seen.vocabulary_vd, batch.targets, bias_v=seen.bias_v)
+        judged_m = log_probabilities_at(seen.vectors_md, seen.vocabulary_vd, batch.targets)
+        return torch.stack([column.float() for column in judged_m], dim=1)
 
     return _each(judged, (3,), model, encoded, tokens_per_batch, dtype)[encoded.answers_n >= 0]
 

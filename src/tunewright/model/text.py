@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tunewright.model.fused_decoder import run_packed
 from tunewright.model.heads import Shape
 from tunewright.recipe.errors import BaseRefusal
 from tunewright.values import Batch, Outputs
@@ -31,6 +32,7 @@ class TextModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.shape = shape
+        self.keep = "all"  # what a fused layer keeps for the backward pass: see `run_packed`
         _refuse_other_logits(self)
 
     @property
@@ -46,14 +48,24 @@ class TextModel(nn.Module):
     def forward(self, batch: Batch) -> Outputs:
         """Vectors [m, d] at the places of `batch` at which a token is asked, and the output layer's weight."""
         assert batch.at_m is not None, "a text model answers at tokens"
-        if self.shape.family == "decoder":
-            vectors_std = self.trunk.base_model(input_ids=batch.ids_st, use_cache=False).last_hidden_state
-            vectors_md = vectors_std.reshape(-1, vectors_std.shape[-1])[batch.at_m]
-        else:
-            vectors_md = self._decoded(batch)
-        layer = self.trunk.get_output_embeddings()
-        return Outputs(logits=None, vectors_md=self._under_vocabulary(vectors_md), vocabulary_vd=layer.weight,
-                       bias_v=layer.bias)  # fmt: skip
+        vectors_md = self._read(batch) if self.shape.family == "decoder" else self._decoded(batch)
+        layer, vectors_md = self.trunk.get_output_embeddings(), self._under_vocabulary(vectors_md)
+        if layer.bias is None:
+            return Outputs(logits=None, vectors_md=vectors_md, vocabulary_vd=layer.weight)
+        ones_m1 = vectors_md.new_ones(len(vectors_md), 1)  # a bias is the weight of a one
+        return Outputs(
+            logits=None, vectors_md=torch.cat([vectors_md, ones_m1], dim=1),
+            vocabulary_vd=torch.cat([layer.weight, layer.bias[:, None]], dim=1),
+        )  # fmt: skip
+
+    def _read(self, batch: Batch) -> Tensor:
+        """A decoder's vectors at `at_m`, of the batch's sequences laid end to end."""
+        width = batch.ids_st.shape[1]
+        starts_s = batch.lengths_s.cumsum(0) - batch.lengths_s
+        at_m = starts_s[batch.at_m // width] + batch.at_m % width
+        return run_packed(
+            self.trunk.base_model, batch.ids_st[batch.mask_st], batch.lengths_s.tolist(), at_m=at_m, keep=self.keep
+        )
 
     def _decoded(self, batch: Batch) -> Tensor:
         """The decoder's vectors at `at_m`, each half of a sequence padded by itself."""
@@ -119,7 +131,7 @@ def _refuse_other_logits(model: TextModel) -> None:
     with torch.no_grad():
         said_tv = trunk(**given, use_cache=False).logits[0].float()
         seen = model(batch)
-        made_tv = nn.functional.linear(seen.vectors_md, seen.vocabulary_vd, seen.bias_v).float()
+        made_tv = nn.functional.linear(seen.vectors_md, seen.vocabulary_vd).float()
     model.train(was_training)
     apart = float((said_tv - made_tv).abs().max() / said_tv.abs().max().clamp(min=1e-12))
     exact = trunk.dtype == torch.float32

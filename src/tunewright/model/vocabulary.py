@@ -44,15 +44,19 @@ def cross_entropy_at(
 @torch.no_grad()
 def log_probabilities_at(
     vectors_md: Tensor, weight_vd: Tensor, targets_m: Tensor, *, chunk: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Log probability of each target, float32 [m], and the most probable word, int64 [m]; no gradients."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log probability of each target, float32 [m]; the most probable word, int64 [m]; its logit less the next, [m].
+
+    Without gradients.
+    """
     chunk = chunk or max(1, _CHUNK // len(weight_vd))
     values_m = vectors_md.new_empty(len(vectors_md), dtype=_wide(vectors_md.dtype))
-    best_m = torch.empty_like(targets_m)
+    best_m, margin_m = torch.empty_like(targets_m), torch.empty_like(values_m)
     for part, logits_kv in _chunks(vectors_md, weight_vd, chunk):
-        best_m[part] = logits_kv.argmax(-1)
+        top = logits_kv.topk(2, dim=-1)
+        best_m[part], margin_m[part] = top.indices[:, 0], top.values[:, 0] - top.values[:, 1]
         values_m[part], _ = _values_and_probabilities(logits_kv, targets_m[part], 0.0)
-    return values_m.neg_(), best_m
+    return values_m.neg_(), best_m, margin_m
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -24,8 +24,7 @@ class Supervised:
     | multi_label | row | [b, c] | float32 [b, c] | mean over labels of binary cross-entropy |
     | regression | row | [b] | float32 [b] | squared error in units of the training answers' spread |
     | token_classification | token | [m, c] | int64 [m] | cross-entropy of its tag, smoothed |
-    | generation, summarisation, translation, pretraining | token | none: vectors and vocabulary | int64 [m] | \
-cross-entropy of the token that is to be written, smoothed |
+    | tasks that write text | token | none: vectors and vocabulary | int64 [m] | cross-entropy of that token, smoothed |
 
     `class_weights: balanced` weighs a row by rows / (classes * rows of its class). Label smoothing: Szegedy et al.
     2016, "Rethinking the Inception architecture", section 7. Relations: with both options at rest this is plain
@@ -75,9 +74,8 @@ cross-entropy of the token that is to be written, smoothed |
         assert targets is not None
         if outputs.vocabulary_vd is not None:
             return cross_entropy_at(
-                outputs.vectors_md, outputs.vocabulary_vd, targets, bias_v=outputs.bias_v,
-                smoothing=self.label_smoothing,
-            )  # fmt: skip
+                outputs.vectors_md, outputs.vocabulary_vd, targets, smoothing=self.label_smoothing
+            )
         assert outputs.logits is not None
         logits = outputs.logits.float()
         if context.kind in ("classification", "token_classification"):
