@@ -37,10 +37,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """Lists of token ids laid end to end: list i is `tokens_n[starts[i]:starts[i + 1]]`."""
+    """Lists of token ids laid end to end, list i at `starts[i]` to `starts[i + 1]`; perhaps with their characters."""
 
     tokens_n: np.ndarray  # int32
     starts: np.ndarray  # int64 [lists + 1]
+    offsets_n2: np.ndarray | None = None  # int32
 
     @property
     def lengths(self) -> np.ndarray:
@@ -54,6 +55,7 @@ class Encoder:
     `long` says what happens to longer ones: `truncate` cuts them exactly as the tokenizer's own truncation does,
     `windows` reads them in pieces that share `overlap` tokens (of a pair, the longer text), `refuse` raises.
     `inputs` are the names of the input columns; several are joined as a `pair` (two) or as `lines` of one text.
+    `located` is the number of the text whose tokens keep the characters they stand for, None where none do.
     """
 
     max_length: int
@@ -62,8 +64,12 @@ class Encoder:
     join: Literal["pair", "lines"] | None
     inputs: tuple[str, ...]
     tokenizer: Any = field(compare=False, repr=False)
+    located: int | None = None
 
     def __post_init__(self) -> None:
+        if self.located is not None and not self.tokenizer.is_fast:
+            raise DataRefusal(f"{type(self.tokenizer).__name__} does not say which characters a token stands for.",
+                              where="base", remedy="Use a base whose tokenizer has a tokenizer.json.")
         if self.join == "pair" and len(self.inputs) != 2:
             raise DataRefusal(f"A pair has two input columns, this task has {len(self.inputs)}.", where="task.join",
                               remedy="Set task.join: lines.")
@@ -106,13 +112,14 @@ class Encoder:
     def to_json(self) -> dict[str, Any]:
         """Everything but the tokenizer, which is saved by its own means."""
         return {"max_length": self.max_length, "long": self.long, "overlap": self.overlap, "join": self.join,
-                "inputs": list(self.inputs)}  # fmt: skip
+                "inputs": list(self.inputs), "located": self.located}  # fmt: skip
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any], tokenizer: Any) -> Encoder:
         """The encoder that `to_json` described, with its tokenizer."""
         return cls(max_length=written["max_length"], long=written["long"], overlap=written["overlap"],
-                   join=written["join"], inputs=tuple(written["inputs"]), tokenizer=tokenizer)  # fmt: skip
+                   join=written["join"], inputs=tuple(written["inputs"]), tokenizer=tokenizer,
+                   located=written.get("located"))  # fmt: skip
 
     @property
     def _keeps_end(self) -> bool:
@@ -130,24 +137,36 @@ class Encoder:
         """The tokens of each row's text, or of both texts of a pair (the second is empty otherwise)."""
         assert all(len(row) == len(self.inputs) for row in inputs), f"each row needs {len(self.inputs)} texts"
         if self.join == "pair":
-            return self._ragged([row[0] for row in inputs]), self._ragged([row[1] for row in inputs])
-        empty = Ragged(np.empty(0, dtype=np.int32), np.zeros(len(inputs) + 1, dtype=np.int64))
-        return self._ragged(["\n".join(row) for row in inputs]), empty
+            return self._ragged([row[0] for row in inputs], 0), self._ragged([row[1] for row in inputs], 1)
+        none = None if self.located is None else np.empty((0, 2), dtype=np.int32)
+        empty = Ragged(np.empty(0, dtype=np.int32), np.zeros(len(inputs) + 1, dtype=np.int64), none)
+        return self._ragged(["\n".join(row) for row in inputs], 0), empty
 
-    def _ragged(self, texts: Sequence[str]) -> Ragged:
+    def _ragged(self, texts: Sequence[str], number: int) -> Ragged:
+        """The tokens of texts that are the first (`number` 0) or second of their rows."""
         lengths: list[int] = []
-        pieces = [np.empty(0, dtype=np.int32)]
-        for ids in self._lists_of_ids(texts):
+        pieces, places = [np.empty(0, dtype=np.int32)], [np.empty((0, 2), dtype=np.int32)]
+        for ids, offsets in self._lists_of_ids(texts, located=number == self.located):
             lengths += map(len, ids)
             pieces.append(np.fromiter((token for one in ids for token in one), dtype=np.int32))
-        return Ragged(np.concatenate(pieces), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+            places += [np.array(one, dtype=np.int32).reshape(-1, 2) for one in offsets]
+        tokens_n = np.concatenate(pieces)
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        if self.located is None:
+            return Ragged(tokens_n, starts)
+        offsets_n2 = np.concatenate(places) if number == self.located else np.zeros((len(tokens_n), 2), dtype=np.int32)
+        return Ragged(tokens_n, starts, offsets_n2)
 
-    def _lists_of_ids(self, texts: Sequence[str]) -> Iterator[list[list[int]]]:
+    def _lists_of_ids(
+        self, texts: Sequence[str], *, located: bool
+    ) -> Iterator[tuple[list[list[int]], list[list[tuple[int, int]]]]]:
         for start in range(0, len(texts), _TEXTS_PER_CALL):
-            yield self.tokenizer(
+            found = self.tokenizer(
                 list(texts[start : start + _TEXTS_PER_CALL]), add_special_tokens=False, return_attention_mask=False,
-                return_token_type_ids=False, truncation=False, padding=False, verbose=False,
-            )["input_ids"]  # fmt: skip
+                return_token_type_ids=False, return_offsets_mapping=located, truncation=False, padding=False,
+                verbose=False,
+            )  # fmt: skip
+            yield found["input_ids"], found["offset_mapping"] if located else []
 
     def _refuse_long(self, lengths_r: np.ndarray) -> None:
         over = int((lengths_r > self.max_length).sum())
@@ -176,10 +195,15 @@ class Encoder:
         types_n = None
         if self._has_types:
             types_n = np.repeat(np.tile(np.array(frame.types, dtype=np.int8), sequences), lengths_s5.ravel())
+        offsets_n2 = None
+        if first.offsets_n2 is not None and second.offsets_n2 is not None:
+            nowhere = np.zeros((frame.tokens, 2), dtype=np.int32)
+            located = np.concatenate([first.offsets_n2, second.offsets_n2, nowhere])
+            offsets_n2 = _gather(located, starts_s5.ravel(), lengths_s5.ravel())
         return Encoded(
             tokens_n=_gather(np.concatenate([*pool, *specials]), starts_s5.ravel(), lengths_s5.ravel()),
             starts_s=np.concatenate([[0], np.cumsum(lengths_s5.sum(axis=1))]), owner_s=cuts.owner_s, types_n=types_n,
-            cut_r=cuts.cut_r,
+            cut_r=cuts.cut_r, offsets_n2=offsets_n2,
         )  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tunewright.data.asking import ask_answer, ask_tags
 from tunewright.data.blocks import BlockEncoder
 from tunewright.data.encode import Encoder
 from tunewright.data.turns import TurnEncoder
@@ -29,12 +30,15 @@ def measure_rows(encoder: AnyEncoder, rows: Rows) -> np.ndarray:
     return encoder.measure(rows.inputs)
 
 
-def encode_rows(encoder: AnyEncoder, rows: Rows) -> Encoded:
-    """Rows with answers as sequences; where tokens are asked for, with what they should say."""
+def encode_rows(encoder: AnyEncoder, rows: Rows, *, kind: str, labels: Sequence[str]) -> Encoded:
+    """Rows as sequences; where tokens are asked for, with what they should say if the rows have answers."""
     if isinstance(encoder, TurnEncoder):
         assert rows.targets is not None
         return encoder.encode(rows.inputs, rows.targets)
-    return encoder.encode(rows.inputs)
+    encoded = encoder.encode(rows.inputs)
+    if kind == "token_classification":
+        return ask_tags(encoded, rows.targets, labels)
+    return ask_answer(encoded, rows.targets) if kind == "question_answering" else encoded
 
 
 def rows_of_encoded(encoder: AnyEncoder, rows: Rows, encoded: Encoded, split: str) -> Rows:

@@ -15,6 +15,8 @@ from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.schema import Encode, Recipe
 from tunewright.recipe.tasks import KINDS
 
+_LOCATED = {"token_classification": 0, "question_answering": 1}  # the text that answers are parts of
+
 
 def build_encoder(
     recipe: Recipe, encode: Encode, *, join: Any, tokenizer: Any, description: Description, root: Path
@@ -36,5 +38,5 @@ def build_encoder(
         )  # fmt: skip
     return Encoder(
         max_length=encode.max_length, long=encode.long or "truncate", overlap=encode.overlap or 0, join=join,
-        inputs=inputs, tokenizer=tokenizer,
+        inputs=inputs, tokenizer=tokenizer, located=_LOCATED.get(recipe.task.kind),
     )  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 import tunewright
 from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded
 from tunewright.data.prepare import Prepared, prepare
+from tunewright.data.spans import tag_names
 from tunewright.model.bases import Base, find_base
 from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, describe, load_tokenizer, refuse_unfit
@@ -63,9 +64,13 @@ class Plan:
     @property
     def outputs(self) -> int:
         """Columns of the head, or words that a model which writes text chooses from."""
-        if writes_text(self.recipe.task.kind):
+        kind = self.recipe.task.kind
+        if writes_text(kind):
             return self.description.vocabulary
-        return len(self.prepared.labels) or 1
+        if kind == "question_answering":
+            return 2  # where the answer begins, and where it ends
+        labels = self.prepared.labels
+        return len(tag_names(labels)) if kind == "token_classification" else len(labels) or 1
 
     @property
     def id(self) -> str:
@@ -131,8 +136,11 @@ def make_plan(file: RecipeFile) -> Plan:
             where=file.where("encode.max_length"),
             remedy=f"Give at most {description.longest}, and choose truncate or windows for longer texts.",
         )
-    encoder = make(encode, join=resolved.recipe.task.join)
-    encoded = {split: encode_rows(encoder, getattr(prepared, split)) for split in SPLITS}
+    encoder = make(encode, join=resolved.recipe.task.join or _default_join(recipe, description))
+    encoded = {
+        split: encode_rows(encoder, getattr(prepared, split), kind=recipe.task.kind, labels=prepared.labels)
+        for split in SPLITS
+    }
     rows = {split: rows_of_encoded(encoder, getattr(prepared, split), encoded[split], split) for split in SPLITS}
     return Plan(
         file=file, recipe=resolved.recipe, reasons=resolved.reasons, prepared=prepared, base=base,
@@ -144,6 +152,8 @@ def make_plan(file: RecipeFile) -> Plan:
 def _default_join(recipe: Recipe, description: Description) -> str | None:
     if len(recipe.task.inputs) == 1:
         return None
+    if recipe.task.kind == "question_answering":
+        return "pair"
     return recipe.task.join or ("pair" if description.takes_types and len(recipe.task.inputs) == 2 else "lines")
 
 

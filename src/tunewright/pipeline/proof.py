@@ -203,9 +203,10 @@ def _parity_rows(plan: Plan) -> np.ndarray:
 
 
 def _encoded_again(plan: Plan, encoder: AnyEncoder, rows: np.ndarray) -> Encoded:
-    """The same rows by another encoder; joined texts are encoded whole, because a block's edges depend on all."""
-    again = encode_rows(encoder, plan.prepared.test if writes_text(plan.recipe.task.kind) else plan.rows("test"))
-    return again.take(rows)
+    """The same rows by another encoder: from all test rows, because where joined texts are cut depends on all."""
+    return encode_rows(
+        encoder, plan.prepared.test, kind=plan.recipe.task.kind, labels=plan.prepared.labels
+    ).take(rows)
 
 
 def prove_parity(plan: Plan, trained: Model, folder: Path, arithmetic: Arithmetic) -> dict[str, Any]:

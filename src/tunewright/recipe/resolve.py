@@ -60,7 +60,7 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
     """Fill every gap of `recipe`. A pure function: equal facts give an equal recipe."""
     filling = _Filling()
     kind = KINDS[recipe.task.kind]
-    several = len(recipe.task.inputs) > 1
+    several = len(recipe.task.inputs) > 1 and kind.answers in ("labels", "numbers")
     join = ("pair", "the base takes text pairs") if facts.takes_pairs and len(recipe.task.inputs) == 2 else (
         "lines", "the base takes one text" if not facts.takes_pairs else "there are more than two input columns"
     )  # fmt: skip
