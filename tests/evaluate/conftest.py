@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.evaluate.inventions import LABELS as SPAN_LABELS
 from tests.evaluate.inventions import invent
 
 from tunewright.evaluate.evidence import audit_calibration, audit_overfitting, build_evidence, unmeasured
@@ -32,6 +33,16 @@ INTENTS = (
     "refund_request", "return_item", "voucher_problem",
 )
 
+SKILLS = {
+    "token_classification": {"no_spans": 0.01, "dictionary": 2.2},
+    "question_answering": {"no_answer": 0.2, "likest_sentence": 0.6},
+    "retrieval": {"bm25": 1.8, "cosine": 3.1},
+    "generation": {"copy": 0.1, "most_common": 0.2, "nearest": 1.1},
+    "summarisation": {"lead_3": 0.3, "longest_turn": 0.2, "nearest": 1.1},
+    "translation": {"copy": 0.1, "most_common": 0.05, "nearest": 1.1},
+    "pretraining": {"unigram": 0.4},
+}
+
 
 def invent_predictions(
     rung: str, *, rows: int, classes: int, skill: float, seed: int = 11, kind: str = "classification",
@@ -40,7 +51,7 @@ def invent_predictions(
     """A rung of a given skill on rows whose answers do not depend on the rung; class sizes are uneven."""
     answers, own = np.random.default_rng(1), np.random.default_rng(seed)
     ids = tuple(f"{split}-{i:05d}" for i in range(rows))
-    if KINDS[kind].answers not in ("labels", "numbers"):
+    if kind in SKILLS:
         return invent(rung, rows=rows, skill=skill, seed=seed, kind=kind, split=split)[0]
     if KINDS[kind].answers == "numbers":
         targets = answers.normal(size=rows).astype(np.float32)
@@ -64,7 +75,7 @@ def invent_results(
     *, rows: int, classes: int, kind: str = "classification", metric: str = "macro_f1", resamples: int = 400
 ) -> tuple[Predictions, list[Predictions], Results]:
     model = invent_predictions("lora", rows=rows, classes=classes, skill=6.4, kind=kind)
-    skills = {"majority": 0.1, "zero_shot": 3.0, "knn": 4.4, "probe": 5.3}
+    skills = SKILLS.get(kind, {"majority": 0.1, "zero_shot": 3.0, "knn": 4.4, "probe": 5.3})
     others = [
         invent_predictions(name, rows=rows, classes=classes, skill=skill, seed=seed, kind=kind)
         for seed, (name, skill) in enumerate(skills.items(), start=2)
@@ -82,18 +93,20 @@ def invent_report(
               tuple(f"{INTENTS[i % 16]}_{i // 16}" for i in range(classes)))
     model, others, results = invent_results(rows=rows, classes=classes, kind=kind, metric=metric)
     texts = [TEXTS[i % len(TEXTS)] for i in range(rows)]
+    labelled = KINDS[kind].labelled
+    if kind in SKILLS:
+        labels, texts = SPAN_LABELS, invent("", rows=rows, skill=1, seed=0, kind=kind)[1]
     best, worst = pick_examples(model, others[-1], kind=kind, texts=texts, labels=labels)
     verdict = judge({metric: bar or Bar(at_least=0.85, better_than="best_baseline")}, results)
     learned = invent_predictions("lora", rows=rows, classes=classes, skill=7.5, seed=9, kind=kind, split="train")
-    labelled = kind == "classification"
     updates = np.arange(0, 420, 3)
     facts = ReportFacts(
         name="ticket-intents", run="7f3a91c2d4", model="ticket-intents@3", base="minilm", kind=kind,
-        task=f"Reads a text and gives exactly one of {classes} labels.", verdict=verdict, results=results,
+        task=f"Reads a text and answers: {KINDS[kind].says}.", verdict=verdict, results=results,
         finished_at="2026-01-14T09:31:07Z", seconds=94.2,
-        classes=tuple(per_class(model, labels)) if kind != "regression" else (),
-        confusion=tabulate_confusion(model, labels) if labelled else None,
-        calibration=tuple(calibration_bins(model.outputs, model.targets)) if kind != "regression" else (),
+        classes=tuple(per_class(model, labels)) if labelled or kind == "token_classification" else (),
+        confusion=tabulate_confusion(model, labels) if kind == "classification" else None,
+        calibration=tuple(calibration_bins(model.outputs, model.targets)) if labelled else (),
         curves=(
             Curve("training loss", tuple((float(u), float(2.6 * np.exp(-u / 90) + 0.18 + 0.06 * np.sin(u / 7)))
                                          for u in updates)),
@@ -101,8 +114,7 @@ def invent_report(
         ),
         kept_update=348, best=tuple(best), worst=tuple(worst),
         findings=(
-            {"check": "leakage", "severity": "ok", "count": 0, "examples": (),
-             "says": "No test row occurs in train, exactly or nearly."},
+            {"check": "leakage", "severity": "ok", "count": 0, "examples": (), "says": "No test row occurs in train."},
             {"check": "conflicts", "severity": "warn", "count": 6, "examples": ("a.jsonl:88", "a.jsonl:1210"),
              "says": "6 rows have equal inputs and different answers."},
             {"check": "balance", "severity": "note", "count": 1, "examples": (),

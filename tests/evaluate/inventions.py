@@ -22,6 +22,7 @@ SENTENCES = (
 LABELS = ("firm", "person", "place", "product")
 TOPICS = ("the rent", "a lost parcel", "the birthday party", "a new laptop", "the interview on Monday", "her sick dog")
 ACTS = ("apologises for", "asks for advice about", "complains about", "is worried about", "wants to cancel", "explains")
+TIMES = ("first", "second", "third", "fourth", "fifth", "sixth")
 ENDS = ("offers to help", "promises to call back", "suggests waiting until Friday", "agrees and thanks #Person1#")
 
 
@@ -111,11 +112,13 @@ def _texts(rows, answers, own, right, *, of_json=0.0):
             true = json.dumps(record)
             ours = true if own.random() < right else json.dumps(record | {"days": 99, "topic": "?"})[own.integers(2) :]
         else:
-            true = f"#Person1# {act} {topic} for the {1 + i % 9}th time, and #Person2# {end}."
+            true = f"#Person1# {act} {topic} for the {TIMES[i % len(TIMES)]} time, and #Person2# {end}."
             ours = true if own.random() < right / 2 else _garble(true, own, right)
-        texts.append(f"#Person1#: Can we talk about {topic}?\n#Person2#: Again? It is the {1 + i % 9}th time this week. "
-                     f"I have told you all I know & more.\n#Person1#: {act.capitalize()}, that is all I do.\n#Person2#: "
-                     f"Fine. One of us {end}.")  # fmt: skip
+        texts.append("\n".join((
+            f"#Person1#: Can we talk about {topic}?",
+            f"#Person2#: Again? It is the {TIMES[i % len(TIMES)]} time this week.",
+            "#Person1#: I have told you all I know & more, and nobody listens to a word that I say about it.",
+            f"#Person2#: Fine. One of us {end}.")))  # fmt: skip
         targets.append(Turn(true, "assistant"))
         said.append(ours)
     tokens = np.array([1.0 + len(text.split()) for text in targets])

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 import yaml
 
 from tunewright.evaluate import card
 from tunewright.evaluate.evidence import build_evidence
+from tunewright.evaluate.report import spell
+from tunewright.evaluate.tallies import FAMILIES
+from tunewright.recipe.tasks import KINDS
 
 
 def test_the_card_carries_figures_gate_and_origin_with_valid_front_matter(report, tmp_path) -> None:
@@ -31,3 +35,18 @@ def test_text_cannot_break_out_of_its_cell(report) -> None:
     text = card.render_card(evidence=evidence, figures=facts)
     assert r"a \| b \# \<img\> \`x\` \*y\*" in text and "<img>" not in text
     assert card.escape("macro_f1 _x_") == r"macro_f1 \_x\_"
+
+
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+def test_the_card_of_every_kind_spells_its_figures(kind, report) -> None:
+    facts, evidence = report(rows=60, kind=kind, metric=KINDS[kind].metric)
+    text = card.render_card(evidence=evidence, figures=facts)
+    for name, seen in facts.results.model.figures.items():
+        assert f"| {spell(name)} | {seen.value:.3f} |" in text
+    assert ("Labels: firm" in text) == (kind == "token_classification")
+
+
+def test_a_weak_label_of_spans_is_told_by_its_spans(report) -> None:
+    facts, evidence = report(rows=60, kind="token_classification", metric="span_f1")
+    facts = replace(facts, classes=(replace(facts.classes[0], f1=0.2, rows=7),))
+    assert "- label firm: F1 0.200 on 7 spans" in card.render_card(evidence=evidence, figures=facts)

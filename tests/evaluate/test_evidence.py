@@ -31,7 +31,9 @@ def test_facts_without_a_number_become_unmeasured_at_any_depth() -> None:
     assert found == {"a": [UNMEASURED, 3, UNMEASURED], "b": {"c": UNMEASURED, "d": [True]}}
 
 
-@pytest.mark.parametrize(("kind", "metric"), [("classification", "macro_f1"), ("regression", "rmse")])
+@pytest.mark.parametrize(("kind", "metric"), [
+    ("classification", "macro_f1"), ("regression", "rmse"), ("token_classification", "span_f1"),
+    ("pretraining", "perplexity"), ("generation", "perplexity")])
 def test_overfitting_is_positive_where_training_rows_go_better(kind, metric, predictions) -> None:
     test = predictions("a", rows=200, classes=3, skill=1.5, kind=kind)
     train = predictions("a", rows=300, classes=3, skill=6, kind=kind, seed=3, split="train")
@@ -45,3 +47,10 @@ def test_calibration_is_measured_where_there_are_probabilities(results) -> None:
     assert evidence.audit_calibration(found)["calibration_error"] == found.model.figures["calibration_error"].value
     numbers = results(rows=150, classes=3, kind="regression", metric="rmse")[2]
     assert evidence.is_unmeasured(evidence.audit_calibration(numbers))
+
+
+def test_a_length_ratio_overfits_where_it_strays_from_one_on_unseen_rows(predictions) -> None:
+    train = predictions("a", rows=30, classes=3, skill=9, kind="summarisation", split="train")
+    test = predictions("a", rows=30, classes=3, skill=1, kind="summarisation")
+    audit = evidence.audit_overfitting(train, test, kind="summarisation", metric="length_ratio")
+    assert audit["gap"] == pytest.approx(abs(1 - audit["test"]) - abs(1 - audit["train"])) and audit["gap"] > 0

@@ -8,7 +8,7 @@ from sklearn import metrics as oracle
 
 from tunewright.evaluate import metrics
 from tunewright.recipe.tasks import KINDS
-from tunewright.values import Predictions
+from tunewright.values import Predictions, Span
 
 AVERAGES = ("macro", "micro", "weighted")
 
@@ -157,3 +157,34 @@ def test_class_scores_are_those_of_scikit_learn_and_none_without_a_denominator()
         values = [getattr(score, mine) for score in scores]
         assert [np.nan if v is None else v for v in values] == pytest.approx(list(theirs), nan_ok=True)
     assert scores[3].precision is None and scores[2].recall is None
+
+
+def test_label_scores_of_spans_are_those_of_seqeval() -> None:
+    from seqeval.metrics import classification_report
+
+    texts = ("B-a I-a O B-b", "O B-a B-b I-b", "B-c O O O"), ("B-a I-a B-b O", "B-a O B-b I-b", "O B-a O O")
+    true, said = ([row.split() for row in rows] for rows in texts)
+    spans = []
+    for rows in (true, said):
+        starts = [[Span(i, i + 1 + (i + 1 < len(row) and row[i + 1][0] == "I"), tag[2:])
+                   for i, tag in enumerate(row) if tag[0] == "B"] for row in rows]
+        spans.append(np.fromiter(map(tuple, starts), dtype=object, count=len(rows)))
+    theirs = classification_report(true, said, output_dict=True, zero_division=0)
+    for score in metrics.per_class(judged(spans[1], spans[0]), ["a", "b", "c"]):
+        assert score.rows == theirs[score.label]["support"] and (score.f1 or 0) == pytest.approx(
+            theirs[score.label]["f1-score"])
+        assert (score.precision or 0) == pytest.approx(theirs[score.label]["precision"])
+    assert score.predicted == 0 and score.precision is None
+
+
+def test_only_what_is_asked_for_is_measured(predictions) -> None:
+    some = predictions("model", rows=50, classes=3, skill=2)
+    whole = metrics.measure(some, "classification")
+    for only in (("auroc",), ("macro_f1", "auroc"), ()):
+        assert metrics.measure(some, "classification", only=only) == {metric: whole[metric] for metric in only}
+
+
+def test_a_length_ratio_stands_by_its_distance_from_one() -> None:
+    assert metrics.standing("length_ratio", 1.25) == metrics.standing("length_ratio", 0.75) == -0.25
+    assert metrics.standing("rouge_l", 0.4) == 0.4
+    assert metrics.standing("length_ratio", np.array([1.0, 3.0])).tolist() == [0, -2]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.evaluate.spans import COUNTS, count_spans, span_scores
+from tunewright.evaluate.spans import COUNTS, count_spans, labels_of, span_scores
 from tunewright.values import Span
 
 LABELS = ("per", "loc", "org")
@@ -56,3 +56,38 @@ def test_counts_are_those_of_the_definition_and_add_up_over_rows(rows):
     figures = span_scores(np.stack([whole, 2 * whole]))
     assert all(value.shape == (2,) and value[0] == pytest.approx(value[1]) for value in figures.values())
     assert (figures["partial_f1"] >= figures["span_f1"] - 1e-12).all()
+
+
+MARKS = st.lists(st.tuples(st.sampled_from("OOBI"), st.sampled_from(LABELS)), min_size=1, max_size=12)
+
+
+def spans_of(tags: list[str]) -> tuple[Span, ...]:
+    """The spans of BIO tags, one character a token."""
+    found: list[Span] = []
+    for place, tag in enumerate(tags):
+        kind, _, label = tag.partition("-")
+        if kind == "I" and found and found[-1].end == place and found[-1].label == label:
+            found[-1] = Span(found[-1].start, place + 1, label)
+        elif kind != "O":
+            found.append(Span(place, place + 1, label))
+    return tuple(found)
+
+
+@pytest.mark.filterwarnings("ignore:.*ill-defined.*:sklearn.exceptions.UndefinedMetricWarning")
+@given(st.lists(st.tuples(MARKS, MARKS), min_size=1, max_size=6))
+def test_exact_figures_are_those_of_seqeval(rows):
+    from seqeval.metrics import f1_score, precision_score, recall_score
+
+    said, true = [], []
+    for ours, theirs in rows:
+        length = min(len(ours), len(theirs))
+        for side, marks in ((said, ours), (true, theirs)):
+            side.append([kind if kind == "O" else f"{kind}-{label}" for kind, label in marks[:length]])
+    spans_said, spans_true = ([spans_of(tags) for tags in side] for side in (said, true))
+    labels = labels_of([*spans_said, *spans_true])
+    seen = span_scores(count_spans(spans_said, spans_true, labels).sum(axis=0))
+    assert seen["span_precision"] == pytest.approx(precision_score(true, said, zero_division=0))
+    assert seen["span_recall"] == pytest.approx(recall_score(true, said, zero_division=0))
+    assert seen["span_f1"] == pytest.approx(f1_score(true, said, zero_division=0))
+    if labels:
+        assert seen["macro_span_f1"] == pytest.approx(f1_score(true, said, average="macro", zero_division=0))

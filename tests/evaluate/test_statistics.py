@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from tests.evaluate.inventions import objects
 
 from tunewright.evaluate import metrics, statistics
 from tunewright.recipe.errors import DataRefusal
 from tunewright.recipe.tasks import KINDS
-from tunewright.values import Predictions
+from tunewright.values import Predictions, Span
 
 
 def draw_from(confusion_cc: np.ndarray, rows_c: np.ndarray, seed: int) -> Predictions:
@@ -253,3 +254,97 @@ def test_different_rows_are_refused(predictions) -> None:
         statistics.compare("accuracy", a, b, "classification")
     with pytest.raises(DataRefusal, match="answers of their rows differ"):
         statistics.compare("accuracy", a, replace(a, targets=(a.targets + 1) % 3), "classification")
+
+
+def covered(kind: str, metric: str, predictions, *, rows: int, trials: int) -> float:
+    """How often the interval from `rows` drawn rows holds the figure of the many rows they were drawn from."""
+    pool = predictions("model", rows=2500, classes=4, skill=2.5, kind=kind)
+    truth, rng, held = metrics.measure(pool, kind, only=(metric,))[metric], np.random.default_rng(5), 0
+    for _ in range(trials):
+        drawn = rng.choice(2500, size=rows)
+        some = replace(pool, row_ids=tuple(map(str, range(rows))), outputs=pool.outputs[drawn],
+                       targets=pool.targets[drawn], sizes=None if pool.sizes is None else pool.sizes[drawn])
+        span = statistics.interval(metric, some, kind, resamples=300)
+        held += span.low <= truth <= span.high
+    return held / trials
+
+
+@pytest.mark.parametrize(("kind", "metric"), [
+    ("token_classification", "span_f1"), ("summarisation", "rouge_l"), ("translation", "bleu"),
+    ("pretraining", "perplexity")])  # fmt: skip
+def test_intervals_of_sums_hold_the_truth_about_as_often_as_they_say(kind, metric, predictions) -> None:
+    assert 0.9 <= covered(kind, metric, predictions, rows=120, trials=200) <= 0.99
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("kind", "metric"), [
+    ("token_classification", "macro_span_f1"), ("token_classification", "span_f1"), ("summarisation", "rouge_l"),
+    ("translation", "chrf"), ("retrieval", "mrr"), ("question_answering", "answered_f1"), ("generation", "json_f1")])
+def test_coverage_of_figures_of_sums(kind, metric, predictions) -> None:
+    assert 0.915 <= covered(kind, metric, predictions, rows=150, trials=800) <= 0.98
+
+
+def test_a_figure_of_part_of_the_rows_is_doubted_by_how_many_they_are(predictions) -> None:
+    some = predictions("model", rows=60, classes=4, skill=2, kind="question_answering")
+    spans = statistics.intervals(some, "question_answering", resamples=300)
+    unanswerable = sum(not answers for answers in some.targets)
+    assert unanswerable < 30 <= 60 - unanswerable
+    assert spans["unanswerable_accuracy"].note == (
+        f"interval unreliable: only {unanswerable} questions without an answer")
+    assert spans["answered_f1"].reliable and spans["answer_f1"].reliable
+    few = predictions("model", rows=12, classes=4, skill=2, kind="summarisation")
+    assert statistics.interval("rouge_l", few, "summarisation").note == "interval unreliable: only 12 rows"
+
+
+def test_resamples_without_a_row_that_the_figure_speaks_of_are_left_out() -> None:
+    answer, other = (Span(0, 1, "x"),), (Span(0, 1, "y"),)
+    targets = objects([(), (), (), answer, answer])
+    some = Predictions("m", "test", tuple("abcde"), objects([None, None, other[0], answer[0], other[0]]), targets)
+    span = statistics.interval("answered_f1", some, "question_answering", resamples=500)
+    assert 0 <= span.low < 0.5 < span.high <= 1 and not span.reliable
+
+
+def test_faultless_spans_are_as_certain_as_rows_with_spans_are_many() -> None:
+    spans = objects([(Span(0, 2, "a"),)] * 12 + [()] * 500)
+    some = Predictions("m", "test", tuple(map(str, range(512))), spans, spans)
+    span = statistics.interval("span_f1", some, "token_classification", resamples=200)
+    assert span.high == 1 and span.low == pytest.approx(statistics.wilson(12, 12, 0.95).low) and not span.reliable
+
+
+def test_perplexities_of_different_tokens_are_not_compared(predictions) -> None:
+    a, b = (predictions("rung", rows=60, classes=4, skill=skill, kind="pretraining") for skill in (4, 1))
+    other_tokens = replace(b, sizes=b.sizes * [1, 2, 1])
+    assert statistics.compare("perplexity", a, b, "pretraining", resamples=200).verdict == "better"
+    found = statistics.compare_all(a, other_tokens, "pretraining", resamples=200)
+    assert found["perplexity"].value is None and found["bits_per_byte"].verdict == "better"
+
+
+def test_the_better_length_ratio_is_the_one_nearer_to_one() -> None:
+    targets = objects(["a b c d"] * 60)
+    long, short, right = (
+        Predictions(name, "test", tuple(map(str, range(60))), objects([text, text + end] * 30), targets)
+        for name, text, end in (("long", "a b c d e f g", " h"), ("short", "a b c", ""), ("right", "a b c d", " e")))
+    against = [
+        statistics.compare("length_ratio", right, other, "summarisation", resamples=200) for other in (long, short)]
+    assert [found.verdict for found in against] == ["better", "better"]
+    assert against[0].value == pytest.approx(7.5 / 4 - 1 - (4.5 / 4 - 1))
+    assert statistics.compare("length_ratio", long, short, "summarisation", resamples=200).verdict == "worse"
+
+
+def test_rows_of_texts_in_another_order_keep_their_sizes(predictions) -> None:
+    a, b = (predictions("rung", rows=40, classes=3, skill=s, seed=s, kind="generation") for s in (4, 2))
+    order = np.random.default_rng(0).permutation(40)
+    moved = replace(b, row_ids=tuple(b.row_ids[i] for i in order), outputs=b.outputs[order], targets=b.targets[order],
+                    sizes=b.sizes[order])
+    assert statistics.compare_all(a, moved, "generation", resamples=100) == statistics.compare_all(
+        a, b, "generation", resamples=100)
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("retrieval", "recall_at_5"), ("summarisation", "exact_match")])
+def test_shares_of_rows_of_the_other_kinds_have_the_same_interval_and_test(kind, metric, predictions) -> None:
+    a, b = (predictions(name, rows=90, classes=3, skill=s, seed=s, kind=kind) for name, s in (("a", 6), ("b", 2)))
+    right = [metrics.measure(side, kind)[metric] for side in (a, b)]
+    assert statistics.interval(metric, a, kind) == statistics.wilson(round(right[0] * 90), 90, 0.95)
+    hits = [side.outputs <= 5 if kind == "retrieval" else np.array([x == str(y) for x, y in zip(
+        side.outputs, side.targets, strict=True)]) for side in (a, b)]
+    assert statistics.compare(metric, a, b, kind, resamples=100).p_value == statistics.mcnemar(*hits)

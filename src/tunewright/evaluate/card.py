@@ -11,6 +11,7 @@ from typing import Any
 from tunewright.evaluate.evidence import is_unmeasured
 from tunewright.evaluate.metrics import UNMEASURED
 from tunewright.evaluate.report import ReportFacts, fact, number, span, spell
+from tunewright.recipe.tasks import KINDS
 from tunewright.store.files import write_atomically
 
 _MARKDOWN = re.compile(r"([\\`*\[\]<>|#~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -95,7 +96,8 @@ def _limits(evidence: Mapping[str, Any], facts: ReportFacts) -> Iterator[str]:
         yield from _facts(evidence[section], section)
     weak = [score for score in facts.classes if score.f1 is not None and score.f1 < 0.5]
     for score in weak:
-        yield f"- label {escape(score.label)}: F1 {number(score.f1)} on {score.rows} test rows"
+        of = "spans" if KINDS[facts.kind].answers == "spans" else "test rows"
+        yield f"- label {escape(score.label)}: F1 {number(score.f1)} on {score.rows} {of}"
 
 
 def _origin(evidence: Mapping[str, Any]) -> Iterator[str]:

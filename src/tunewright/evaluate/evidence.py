@@ -73,11 +73,12 @@ def audit_overfitting(train: Predictions | None, test: Predictions, *, kind: str
     """How much better the model does on the rows it learned from; positive gaps mean it does."""
     if train is None:
         return unmeasured("the training rows were not predicted")
-    seen = metrics.value_of(metric, train.outputs, train.targets, kind)
-    unseen = metrics.value_of(metric, test.outputs, test.targets, kind)
+    seen, unseen = (
+        metrics.value_of(metric, side.outputs, side.targets, kind, sizes=side.sizes) for side in (train, test)
+    )
     if seen is None or unseen is None:
         return unmeasured(f"{metric} could not be measured on both splits")
-    gap = (seen - unseen) * better(metric, kind)
+    gap = (metrics.standing(metric, seen) - metrics.standing(metric, unseen)) * better(metric, kind)
     return {"metric": metric, "train": seen, "test": unseen, "gap": gap, "train_rows": len(train.row_ids)}
 
 

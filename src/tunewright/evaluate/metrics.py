@@ -81,10 +81,11 @@ class Placements:
     influence_r: np.ndarray
 
 
-def measure(predictions: Predictions, kind: str) -> dict[str, float | None]:
-    """Every figure that `KINDS[kind]` lists, in that order."""
-    figures = _figures(predictions, kind, KINDS[kind].metrics)
-    return {metric: figures[metric] for metric in KINDS[kind].metrics}
+def measure(predictions: Predictions, kind: str, *, only: Sequence[str] | None = None) -> dict[str, float | None]:
+    """Every figure that `KINDS[kind]` lists, in that order, or `only` those."""
+    asked = tuple(KINDS[kind].metrics if only is None else only)
+    figures = _figures(predictions, kind, asked)
+    return {metric: figures[metric] for metric in asked}
 
 
 def value_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,32 @@ from tunewright.evaluate.metrics import UNMEASURED, CalibrationBin, ClassScore, 
 from tunewright.evaluate.pictures import Scale
 from tunewright.evaluate.results import Example, Results, Rung
 from tunewright.evaluate.statistics import Interval
-from tunewright.recipe.tasks import better
+from tunewright.evaluate.wording import Piece
+from tunewright.recipe.tasks import KINDS
 from tunewright.store.files import write_atomically
 
 LETTERS_OF_AN_EXAMPLE = 420
+LETTERS_MORE = 6000  # of an example, where it is unfolded
+LETTERS_BETWEEN_MARKS = 160
 CLASSES_SHOWN = 12
 _SPELLED = {
-    "auroc": "AUROC", "mae": "MAE", "rmse": "RMSE", "spearman": "Spearman’s ρ", "zero_shot": "zero-shot",
-    "knn": "nearest neighbours", "probe": "linear probe", "macro_f1": "macro F1", "micro_f1": "micro F1",
-    "weighted_f1": "weighted F1", "lora": "LoRA",
-}
+    "auroc": "AUROC", "mae": "MAE", "rmse": "RMSE", "spearman": "Spearman’s ρ", "macro_f1": "macro F1",
+    "micro_f1": "micro F1", "weighted_f1": "weighted F1", "span_f1": "span F1", "macro_span_f1": "macro span F1",
+    "partial_f1": "partial F1", "answer_f1": "answer F1", "answered_f1": "answered F1", "token_f1": "token F1",
+    "json_f1": "JSON F1", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L", "bleu": "BLEU",
+    "chrf": "chrF", "mrr": "MRR", "recall_at_1": "recall@1", "recall_at_5": "recall@5", "recall_at_10": "recall@10",
+    "ndcg_at_10": "nDCG@10",
+    "zero_shot": "zero-shot", "knn": "nearest neighbours", "probe": "linear probe", "lora": "LoRA", "bm25": "BM25",
+    "most_common": "commonest answer", "nearest": "nearest row", "copy": "copied input",
+    "lead_3": "lead-3", "likest_sentence": "likest sentence", "pair_cosine": "cosine of the pair",
+}  # fmt: skip
+_EXAMPLES = {
+    "labels": "Test rows that the model gets right where the baseline is most wrong, and those whose answer it held "
+              "least likely",
+    "numbers": "Test rows on which the model is nearest and farthest",
+    "nothing": "Test rows that surprise the model least, set against the baseline, and those that surprise it most",
+}  # fmt: skip
+_OTHER_EXAMPLES = "Test rows on which the model does best, set against the baseline, and those on which it does worst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,9 @@ def render_report(*, evidence: Mapping[str, Any], figures: ReportFacts) -> str:
         sections=[(name, _state(evidence[name], name)) for name in SECTIONS],
         classes=sorted(figures.classes, key=lambda score: (score.f1 is None, score.f1 or 0.0, score.label)),
         last_update=max((x for curve in figures.curves for x, _ in curve.points), default=0.0),
-        classes_shown=CLASSES_SHOWN, pictures=pictures,
+        classes_shown=CLASSES_SHOWN, pictures=pictures, answers=KINDS[figures.kind].answers,
+        examples_lead=_EXAMPLES.get(KINDS[figures.kind].answers, _OTHER_EXAMPLES), letters_shown=LETTERS_OF_AN_EXAMPLE,
+        marked_spans=any(example.marks for example in (*figures.best, *figures.worst)),
     )
 
 
@@ -151,10 +169,31 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def clip(text: str, letters: int = LETTERS_OF_AN_EXAMPLE) -> str:
-    """Text cut to a length, with its control characters shown, not sent."""
-    shown = "".join("�" if ord(letter) < 32 and letter not in "\n\t" else letter for letter in text[:letters])
-    return shown + "…" if len(text) > letters else shown
+def clip(text: str, letters: int = LETTERS_OF_AN_EXAMPLE, *, start: int = 0) -> str:
+    """Text from `start` cut to a length, with its control characters shown, not sent."""
+    cut = text[start : start + letters]
+    shown = "".join("�" if ord(letter) < 32 and letter not in "\n\t" else letter for letter in cut)
+    return shown + "…" if len(text) > start + letters else shown
+
+
+def rest(text: str) -> str:
+    """What `clip` leaves off, clipped in turn."""
+    return clip(text, LETTERS_MORE, start=LETTERS_OF_AN_EXAMPLE)
+
+
+def elide(pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces of a marked text, with the middle of long stretches between marks left out, up to a length."""
+    shown, letters = [], 0
+    for piece in pieces:
+        if letters > LETTERS_MORE:
+            return [*shown, Piece("…")]
+        if not piece.answer and not piece.said and len(piece.text) > LETTERS_BETWEEN_MARKS:
+            half = LETTERS_BETWEEN_MARKS // 2
+            before, after = piece.text[:half].rsplit(" ", 1)[0], piece.text[-half:].split(" ", 1)[-1]
+            piece = replace(piece, text=f"{before} … {after}")
+        shown.append(piece)
+        letters += len(piece.text)
+    return shown
 
 
 def is_table(value: Any) -> bool:
@@ -168,7 +207,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "spell": spell, "number": number, "span": span, "fact": fact, "duration": duration, "clip": clip,
+        "spell": spell, "number": number, "span": span, "fact": fact, "duration": duration, "clip": clip, "rest": rest,
+        "elide": elide,
         "capitalised": lambda text: text[:1].upper() + text[1:],
     }
     environment.tests |= {"unmeasured": is_unmeasured, "record": lambda x: isinstance(x, Mapping), "table": is_table}
@@ -177,9 +217,8 @@ def _environment() -> Environment:
 
 def _ladder(results: Results) -> list[Rung]:
     """All rungs whose figure was measured, the best first."""
-    sign = better(results.metric, results.kind)
     measured = [r for r in (results.model, *results.others) if r.figures[results.metric].value is not None]
-    return sorted(measured, key=lambda rung: -sign * rung.figures[results.metric].value)
+    return sorted(measured, key=lambda rung: -results.merit(results.metric, rung))
 
 
 def _drawn_bar(facts: ReportFacts) -> float | None:

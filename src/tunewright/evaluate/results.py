@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from tunewright.evaluate import metrics, statistics
+from tunewright.evaluate.metrics import standing
 from tunewright.evaluate.statistics import Difference, Interval
+from tunewright.evaluate.tallies import row_figures
+from tunewright.evaluate.wording import Piece, answer_in_words, mark, said_in_words
 from tunewright.recipe.tasks import KINDS, better
 from tunewright.values import Predictions
 
@@ -53,14 +56,19 @@ class Results:
         measured = [
             rung for rung in self.others if rung.name != CHAMPION and rung.figures[metric].value is not None
         ]
-        return max(measured, key=lambda rung: better(metric, self.kind) * rung.figures[metric].value, default=None)
+        return max(measured, key=lambda rung: self.merit(metric, rung), default=None)
+
+    def merit(self, metric: str, rung: Rung) -> float:
+        """A measured figure of a rung, turned so that more is better."""
+        return better(metric, self.kind) * float(standing(metric, rung.figures[metric].value))
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One test row as the model and the best baseline see it; `confidence` is the probability of what was said.
 
-    For regression `confidence` is None. `loss` orders examples: −log of the answer's probability, or |error|.
+    It is None where answers are not labels. `loss` orders examples (see `row_losses`). `marks` is the text with the
+    spans of the answer and of the model, where answers are spans of it.
     """
 
     row_id: str
@@ -72,6 +80,7 @@ class Example:
     baseline: str = ""
     baseline_said: str = ""
     baseline_confidence: float | None = None
+    marks: tuple[Piece, ...] = ()
 
 
 def assess(
@@ -100,57 +109,59 @@ def pick_examples(
 ) -> tuple[list[Example], list[Example]]:
     """(best, worst) test rows: the best are right where the baseline is most wrong, the worst most confidently wrong.
 
-    `texts` holds one text per row. Fewer than `count` come back where fewer rows qualify.
+    Where answers are not simply right or wrong, the better half of the rows are candidates for the best. `texts` holds
+    one text per row. Fewer than `count` come back where fewer rows qualify; a row without a figure does not.
     """
     loss_r = row_losses(model, kind)
     gain_r = loss_r - (row_losses(baseline, kind) if baseline is not None else 0)
-    wrong_r = loss_r > np.median(loss_r) if kind == "regression" else ~_right(model, kind)
+    wrong_r = _wrong(model, loss_r, kind)
     worst = [i for i in np.argsort(-loss_r, kind="stable") if wrong_r[i]][:count]
-    best = [i for i in np.argsort(gain_r, kind="stable") if not wrong_r[i]][:count]
+    best = [i for i in np.argsort(gain_r, kind="stable") if not wrong_r[i] and np.isfinite(loss_r[i])][:count]
 
     def example(i: int) -> Example:
-        said, confidence = _said(model.outputs[i], kind, labels)
+        told = {"kind": kind, "labels": labels, "text": texts[i]}
+        said, confidence = said_in_words(model, i, **told)
         beside: dict[str, Any] = {}
         if baseline is not None:
-            told, sure = _said(baseline.outputs[i], kind, labels)
-            beside = {"baseline": baseline.rung, "baseline_said": told, "baseline_confidence": sure}
-        answer = _named(model.targets[i], kind, labels)
+            words, sure = said_in_words(baseline, i, **told)
+            beside = {"baseline": baseline.rung, "baseline_said": words, "baseline_confidence": sure}
+        if kind == "token_classification":
+            beside["marks"] = mark(texts[i], model.targets[i], model.outputs[i])
+        answer = answer_in_words(model.targets[i], **told)
         return Example(model.row_ids[i], texts[i], answer, said, confidence, float(loss_r[i]), **beside)
 
     return [example(i) for i in best], [example(i) for i in worst]
 
 
 def row_losses(predictions: Predictions, kind: str) -> np.ndarray:
-    """−log probability of the answer (several labels: summed over labels), or |error|; float64 [r]."""
-    outputs, targets = predictions.outputs.astype(np.float64), predictions.targets
-    if kind == "regression":
-        return np.abs(outputs - targets)
+    """How far each row is from right, float64 [r].
+
+    −log probability of the answer (several labels: summed over labels), |error| of a number, spans missed and wrongly
+    said, nats a token; else 1 less the row's own main figure.
+    """
+    outputs, targets, main = predictions.outputs, predictions.targets, KINDS[kind].metric
+    if KINDS[kind].answers == "numbers":
+        return np.abs(outputs.astype(np.float64) - targets)
+    if kind == "token_classification":
+        return np.array([len(set(said) ^ set(true)) for said, true in zip(outputs, targets, strict=True)], np.float64)
+    if KINDS[kind].answers != "labels":
+        figure_r = row_figures(predictions, kind, main)
+        return np.log(figure_r) if main == "perplexity" else 1 - figure_r
+    outputs = outputs.astype(np.float64)
     if kind == "multi_label":
         chosen = np.where(targets.astype(bool), outputs, 1 - outputs)
         return -np.log(np.clip(chosen, 1e-9, 1)).sum(axis=1)
     return -np.log(np.clip(outputs[np.arange(len(targets)), targets], 1e-9, 1))
 
 
-def _right(predictions: Predictions, kind: str) -> np.ndarray:
+def _wrong(predictions: Predictions, loss_r: np.ndarray, kind: str) -> np.ndarray:
+    """The rows to choose the worst from, bool [r]: wrong labels, or the half that is farther from right."""
+    if KINDS[kind].answers != "labels":
+        known = loss_r[np.isfinite(loss_r)]
+        middle = np.median(known) if len(known) else 0.0
+        farther_r = loss_r > middle
+        return farther_r if farther_r.any() else (loss_r > 0) & (loss_r >= middle)
     decided = metrics.decide(predictions.outputs, kind)
     if kind == "multi_label":
-        return (decided == predictions.targets.astype(bool)).all(axis=1)
-    return decided == predictions.targets
-
-
-def _said(output: np.ndarray, kind: str, labels: Sequence[str]) -> tuple[str, float | None]:
-    """What one row's output amounts to in words, and how probable it is (several labels: all of them together)."""
-    if kind == "regression":
-        return f"{float(output):.4g}", None
-    if kind == "multi_label":
-        chosen = output >= 0.5
-        return _named(chosen, kind, labels), float(np.where(chosen, output, 1 - output).prod())
-    return labels[int(output.argmax())], float(output.max())
-
-
-def _named(target: np.ndarray, kind: str, labels: Sequence[str]) -> str:
-    if kind == "regression":
-        return f"{float(target):.4g}"
-    if kind == "multi_label":
-        return ", ".join(label for label, has in zip(labels, target, strict=True) if has) or "none"
-    return labels[int(target)]
+        return (decided != predictions.targets.astype(bool)).any(axis=1)
+    return decided != predictions.targets

@@ -94,7 +94,7 @@ def intervals(
     `labels` names classes in notes about unreliable intervals.
     """
     asked = tuple(KINDS[kind].metrics if only is None else only)
-    values, rows, shares = metrics.measure(predictions, kind), len(predictions.targets), _shares(kind)
+    values, rows, shares = metrics.measure(predictions, kind, only=asked), len(predictions.targets), _shares(kind)
     found: dict[str, Interval | None] = dict.fromkeys(asked)
     measured = {metric for metric in asked if values[metric] is not None}
     for metric in measured & shares:
@@ -147,7 +147,7 @@ def compare_all(
     """
     b = _aligned(a, b)
     asked = tuple(KINDS[kind].metrics if only is None else only)
-    values_a, values_b = metrics.measure(a, kind), metrics.measure(b, kind)
+    values_a, values_b = (metrics.measure(side, kind, only=asked) for side in (a, b))
     found = {metric: Difference(None, None, None, "cannot tell", None) for metric in asked}
     measured = {metric for metric in asked if values_a[metric] is not None and values_b[metric] is not None}
     measured -= _incomparable(a, b)

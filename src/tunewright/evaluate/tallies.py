@@ -17,7 +17,7 @@ from tunewright.evaluate.answers import answer_scores, count_answers
 from tunewright.evaluate.ngrams import bleu_score, chrf_score, count_bleu, count_chrf
 from tunewright.evaluate.spans import COUNTS, count_spans, labels_of, span_scores
 from tunewright.evaluate.texts import count_fields, count_words, field_scores, ratio, word_scores
-from tunewright.recipe.tasks import KINDS, better
+from tunewright.recipe.tasks import KINDS
 from tunewright.values import Predictions
 
 NDCG_PLACES = 10
@@ -82,10 +82,9 @@ def tally(predictions: Predictions, kind: str, asked: Collection[str] | None = N
 
 
 def row_figures(predictions: Predictions, kind: str, metric: str) -> np.ndarray:
-    """One figure of each row alone, float64 [r]; where there was nothing to get right or wrong, the best."""
+    """One figure of each row alone, float64 [r]; NaN where the row does not measure it."""
     tallies = tally(predictions, kind, (metric,))
-    best = 1.0 if better(metric, kind) > 0 else 0.0
-    return np.where(tallies.counts_rn.any(axis=1), tallies.figures(tallies.counts_rn)[metric], best)
+    return tallies.figures(tallies.counts_rn)[metric]
 
 
 def count_likelihood(predictions: Predictions) -> np.ndarray:
