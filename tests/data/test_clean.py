@@ -5,10 +5,12 @@ import math
 
 import pytest
 
-from tunewright.data.clean import clean_rows
+from tunewright.data.clean import READERS, clean_rows, content_hash
 from tunewright.data.read import Table
 from tunewright.recipe.errors import DataRefusal
 from tunewright.recipe.schema import Recipe
+from tunewright.recipe.tasks import KINDS
+from tunewright.values import Span, Turn
 
 
 def recipe(kind="classification", *, input="text", output="label", data=None, **task):
@@ -108,3 +110,33 @@ def test_a_missing_column_is_refused_with_those_that_are_present():
     with pytest.raises(DataRefusal, match=r"No column 'text'. Did you mean 'texts'\?.*texts, label"):
         clean([{"texts": "x", "label": "a"}])
     assert clean([{"text": "x"}], answers=False).rows[0].answer is None
+
+
+def test_every_kind_of_task_has_a_reader():
+    assert set(READERS) == set(KINDS)
+
+
+def test_roles_and_places_are_part_of_what_a_row_says():
+    said = [content_hash(("x",), Turn("a", role)) for role in ("assistant", "call")] + [content_hash(("x",), "a")]
+    asked = [content_hash((Turn("x", role),), None) for role in ("user", "system")]
+    spans = [content_hash(("x y",), (Span(0, end, "a"),)) for end in (1, 3)] + [content_hash(("x y",), ("a",))]
+    assert len({*said, *asked, *spans}) == 8
+
+
+def test_the_scheme_of_tags_is_that_of_the_whole_column_and_strays_are_remarked_upon():
+    made = recipe("token_classification", input="tokens", output="tags")
+    rows = [{"tokens": ["a", "b"], "tags": ["B-x", "E-x"]}, {"tokens": ["a", "b"], "tags": ["O", "I-x"]}]
+    cleaned = clean(rows, made)
+    assert [row.answer for row in cleaned.rows] == [(Span(0, 3, "x"),), (Span(2, 3, "x"),)]
+    assert [row.remark for row in cleaned.rows] == ["", "1 tags of tags break BIOES"]
+
+
+def test_a_conversation_needs_one_column_and_a_text_to_be_written_two():
+    turns = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    (row,) = clean([{"said": turns}], recipe("generation", input="said", output=None)).rows
+    assert (row.inputs, row.answer) == ((Turn("u", "user"),), Turn("a", "assistant"))
+    (row,) = clean([{"text": "u", "label": "a"}], recipe("generation")).rows
+    assert (row.inputs, row.answer) == (("u",), Turn("a", "assistant"))
+    (fault,) = clean([{"said": "nonsense"}], recipe("generation", input="said", output=None)).faults
+    assert (fault.reason, fault.detail, fault.origin) == (
+        "bad_input", "said is no list of turns: 'nonsense'", "a.jsonl:1")

@@ -102,7 +102,7 @@ def unfolded(value: Any) -> Any:
 
 def _python_literal(text: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # a backslash in somebody's data is no fault of this code
+        warnings.simplefilter("ignore")  # a backslash in somebody's data is no fault of this code
         return ast.literal_eval(text.strip())
 
 

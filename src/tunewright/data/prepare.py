@@ -131,10 +131,16 @@ def read_rows(
 
 
 def _paths(recipe: Recipe, split: str, root: Path, templates: Mapping[str, str]) -> dict[str, Path]:
-    """The files of a split by how the recipe writes them."""
+    """The files of a split by how the recipe writes them; a folder stands for the plain texts in it."""
     named, key = getattr(recipe.data, split), f"data.{split}"
     values = {key: named} if isinstance(named, str) else {f"{key}.{i}": value for i, value in enumerate(named)}
-    return {templates.get(key, value): _find(value, root) for key, value in values.items()}
+    found: dict[str, Path] = {}
+    for one, value in values.items():
+        path, written = _find(value, root), templates.get(one, value)
+        texts = sorted(path.rglob("*.txt")) if path.is_dir() else []
+        found |= {f"{written.rstrip('/')}/{text.relative_to(path).as_posix()}": text for text in texts}
+        found |= {} if texts else {written: path}
+    return found
 
 
 def _find(written: str, root: Path) -> Path:
