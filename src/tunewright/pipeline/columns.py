@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from tunewright.pipeline.forms import Column, look_at_columns
 from tunewright.pipeline.readings import Reading, find_plain_text, find_readings, is_readable
 from tunewright.recipe.errors import DataRefusal, nearest
@@ -109,8 +111,8 @@ def _as_asked(
     reading = Reading(kind, tuple(inputs), tuple(outputs), "as asked", "as asked" if outputs else "", certain=True)
     try:
         readable = is_readable(reading.task, columns)
-    except ValueError as error:  # a task that such columns cannot make
-        says = str(error).splitlines()[2].strip().removeprefix("Value error, ").partition(" [type=")[0]
+    except ValidationError as error:  # a task that such columns cannot make
+        says = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise DataRefusal(f"This is no {kind}: {says}.", where=where,
                           remedy="Name other columns, or another kind.") from error
     if not readable:
