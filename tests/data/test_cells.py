@@ -41,6 +41,13 @@ def test_half_a_character_in_a_written_list_is_a_fault():
     assert fault.value.detail == r"""'["\\ud83d"]' holds half a character (a lone surrogate)"""
 
 
+def test_a_list_without_commas_is_a_fault_and_commas_within_texts_are_none():
+    with pytest.raises(Unusable) as fault:
+        unfolded("['O' 'B-x'\n 'O']")
+    assert fault.value.detail.endswith("lists texts without commas, as numpy prints them")
+    assert unfolded("""["it's", 'a "b" "c"']""") == ["it's", 'a "b" "c"']
+
+
 def test_a_cell_is_missing_where_it_says_nothing():
     assert all(map(is_missing, (None, float("nan"), " ", "")))
     assert not any(map(is_missing, (0, False, [], {}, "x")))

@@ -4,8 +4,10 @@ import datetime
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tunewright.data.clean import READERS, clean_rows, content_hash
+from tunewright.data.clean import FAULTS, READERS, clean_rows, content_hash
 from tunewright.data.read import Table
 from tunewright.recipe.errors import DataRefusal
 from tunewright.recipe.schema import Recipe
@@ -140,3 +142,30 @@ def test_a_conversation_needs_one_column_and_a_text_to_be_written_two():
     (fault,) = clean([{"said": "nonsense"}], recipe("generation", input="said", output=None)).faults
     assert (fault.reason, fault.detail, fault.origin) == (
         "bad_input", "said is no list of turns: 'nonsense'", "a.jsonl:1")
+
+
+numbers = st.integers(-3, 30) | st.floats(allow_nan=True) | st.booleans() | st.none()
+words = st.sampled_from(
+    ["", "nan", "Ada King", "O", "B-x", "[", "['a']", "[1, 2]", "{'text': 'Ada'}", "user", "call", "0"]
+)
+keys = st.sampled_from(
+    ["role", "from", "content", "value", "start", "end", "label", "text", "answer_start", "tool_calls", "function",
+     "name", "arguments", "type"]
+)  # fmt: skip
+values = st.recursive(
+    numbers | words, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+)
+one, two = {"input": "a", "output": "b"}, {"input": ["a", "b"], "output": "tools"}
+COLUMNS = dict.fromkeys(KINDS, one) | {
+    "question_answering": two, "similarity": two, "retrieval": {**two, "output": None},
+    "pretraining": {**one, "output": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "columns"), [*COLUMNS.items(), ("generation", {**one, "output": None})])
+@given(st.lists(st.fixed_dictionaries({name: values for name in ("a", "b", "tools", "is_impossible")}), min_size=1))
+def test_any_values_give_a_row_or_a_fault_with_a_reason(kind, columns, rows):
+    cleaned = clean(rows, recipe(kind, **columns))
+    assert len(cleaned.rows) + len(cleaned.faults) == len(rows)
+    assert all(fault.reason in FAULTS and fault.detail for fault in cleaned.faults)
+    assert all(row.answer is not None and row.id for row in cleaned.rows)

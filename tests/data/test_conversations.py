@@ -17,7 +17,7 @@ TOOLS = [{"name": "weather", "parameters": {"type": "object"}}]
 CALLS = [{"name": "weather", "arguments": {"city": "Zürich"}}]
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
-    {"role": "user", "content": [{"type": "text", "text": "Rain in "}, {"type": "text", "text": "Zürich?"}]},
+    {"role": "user", "content": [{"type": "text", "text": "Rain in "}, {"type": "input_text", "text": "Zürich?"}]},
     {"role": "assistant", "content": None, "tool_calls": [
         {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Zürich"}'}}]},
     {"role": "tool", "tool_call_id": "1", "content": '{"rain": false}'},
@@ -122,6 +122,12 @@ def test_conversations_that_go_wrong_say_where(said, reason, detail):
 def test_tools_that_are_none_are_a_fault(tools):
     with pytest.raises(Unusable, match="bad_input"):
         read_tools(tools)
+
+
+def test_a_weight_that_is_not_read_is_remarked_upon():
+    weighted = [*turns("user"), {"role": "assistant", "content": "no", "weight": 0}, *turns("user", "assistant")]
+    assert read(weighted).remark == "turn 2 has the weight 0, which is not read"
+    assert read([*turns("user"), {"role": "assistant", "content": "no", "weight": 1}]).remark == ""
 
 
 def test_two_systems_that_differ_are_a_fault_and_two_alike_are_one():

@@ -49,6 +49,11 @@ def test_each_defect_of_an_answer_is_seen(kind, check, row):
     assert found.count == 1 and found.severity != "ok" and found.origins == ("a:9",)
 
 
+def test_what_a_row_asks_for_in_vain_is_said():
+    found = findings("generation", (ASKED, said("Nobody."), "turn 2 has the weight 0, which is not read"))["unread"]
+    assert found.severity == "warn" and found.examples == ("a:0: turn 2 has the weight 0, which is not read",)
+
+
 @pytest.mark.parametrize("text", ["A cat cannot help being a cat.", "Sorry to hear that, your card will come.", "AI."])
 def test_words_of_refusal_within_an_answer_are_none(text):
     assert findings("generation", (ASKED, said(text)))["refusals"].count == 0

@@ -1,5 +1,6 @@
 """From files to splits: planted defects are found as their key says, and every row is accounted for."""
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -340,6 +341,9 @@ def test_a_folder_of_texts_is_its_files_and_they_stay_whole(tmp_path):
 # ------------------------------------------------------------------------------------------ real data
 
 
+ENTITIES = ("algorithm", "conference", "country", "field", "location", "metrics", "misc", "organisation", "person",
+            "product", "programlang", "researcher", "task", "university")  # fmt: skip
+
 @pytest.mark.parametrize(("name", "labels"), [("wnut17", 6), ("crossner_ai", 14)])
 def test_tagged_tokens_of_public_data(public_data, name, labels):
     recipe = made("token_classification", input="tokens", output="ner_tags", validation="validation.jsonl",
@@ -352,6 +356,37 @@ def test_tagged_tokens_of_public_data(public_data, name, labels):
     assert sum(map(len, prepared.test.targets)) == sum(tag[0] == "B" for row in written for tag in row["ner_tags"])
     for (text,), spans in zip(prepared.test.inputs, prepared.test.targets, strict=True):
         assert all(text[span.start : span.end].strip() for span in spans)
+
+
+@pytest.mark.parametrize("suffix", [".conll", ".csv"])
+def test_tagged_tokens_say_the_same_in_every_format(public_data, tmp_path, suffix):
+    lines = (public_data("crossner_ai") / "test.jsonl").read_text("utf-8").splitlines()
+    written = [json.loads(line) for line in lines]
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("tokens", "tags"), *((row["tokens"], row["ner_tags"]) for row in written)])
+    else:
+        sentences = ("\n".join(map("\t".join, zip(row["tokens"], row["ner_tags"], strict=True))) for row in written)
+        path.write_text("\n\n".join(sentences), encoding="utf-8")
+    wanted, _ = read_rows(made("token_classification", input="tokens", output="ner_tags"), Path("test.jsonl"),
+                          root=public_data("crossner_ai"), labels=ENTITIES, answers="required")  # fmt: skip
+    found, _ = read_rows(made("token_classification", input="tokens", output="tags"), path, root=tmp_path,
+                         labels=ENTITIES, answers="required")  # fmt: skip
+    assert found.inputs == wanted.inputs and list(found.targets) == list(wanted.targets) and len(found) == 431
+
+
+def test_instructions_of_public_data_with_several_prompts(public_data, tmp_path):
+    lines = (public_data("self_instruct") / "seed_tasks.jsonl").read_text("utf-8").splitlines()
+    rows = [{"instruction": task["instruction"], **task["instances"][0]} for task in map(json.loads, lines)]
+    write(tmp_path / "train.jsonl", rows)
+    task = {"prompts": ["{instruction}\n\n{input}", "### Task\n{instruction}\n### Input\n{input}\n### Answer\n"]}
+    prepared = prepare(made("generation", input=["instruction", "input"], output="output", task=task), root=tmp_path)
+    adds_up(prepared)
+    heads = Counter(turns[0].startswith("### Task") for turns in prepared.train.inputs)
+    assert min(heads.values()) > 0.35 * len(prepared.train)
+    answers = {row["output"] for row in rows}
+    assert all(str(answer) in answers for answer in prepared.test.targets)
 
 
 def test_spans_of_public_data_agree_with_their_texts(public_data):
