@@ -4,11 +4,15 @@ import datetime
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tunewright.data.clean import clean_rows
+from tunewright.data.clean import FAULTS, READERS, clean_rows, content_hash
 from tunewright.data.read import Table
 from tunewright.recipe.errors import DataRefusal
 from tunewright.recipe.schema import Recipe
+from tunewright.recipe.tasks import KINDS
+from tunewright.values import Span, Turn
 
 
 def recipe(kind="classification", *, input="text", output="label", data=None, **task):
@@ -108,3 +112,60 @@ def test_a_missing_column_is_refused_with_those_that_are_present():
     with pytest.raises(DataRefusal, match=r"No column 'text'. Did you mean 'texts'\?.*texts, label"):
         clean([{"texts": "x", "label": "a"}])
     assert clean([{"text": "x"}], answers=False).rows[0].answer is None
+
+
+def test_every_kind_of_task_has_a_reader():
+    assert set(READERS) == set(KINDS)
+
+
+def test_roles_and_places_are_part_of_what_a_row_says():
+    said = [content_hash(("x",), Turn("a", role)) for role in ("assistant", "call")] + [content_hash(("x",), "a")]
+    asked = [content_hash((Turn("x", role),), None) for role in ("user", "system")]
+    spans = [content_hash(("x y",), (Span(0, end, "a"),)) for end in (1, 3)] + [content_hash(("x y",), ("a",))]
+    assert len({*said, *asked, *spans}) == 8
+
+
+def test_the_scheme_of_tags_is_that_of_the_whole_column_and_strays_are_remarked_upon():
+    made = recipe("token_classification", input="tokens", output="tags")
+    rows = [{"tokens": ["a", "b"], "tags": ["B-x", "E-x"]}, {"tokens": ["a", "b"], "tags": ["O", "I-x"]}]
+    cleaned = clean(rows, made)
+    assert [row.answer for row in cleaned.rows] == [(Span(0, 3, "x"),), (Span(2, 3, "x"),)]
+    assert [row.remark for row in cleaned.rows] == ["", "1 tags of tags break BIOES"]
+
+
+def test_a_conversation_needs_one_column_and_a_text_to_be_written_two():
+    turns = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    (row,) = clean([{"said": turns}], recipe("generation", input="said", output=None)).rows
+    assert (row.inputs, row.answer) == ((Turn("u", "user"),), Turn("a", "assistant"))
+    (row,) = clean([{"text": "u", "label": "a"}], recipe("generation")).rows
+    assert (row.inputs, row.answer) == (("u",), Turn("a", "assistant"))
+    (fault,) = clean([{"said": "nonsense"}], recipe("generation", input="said", output=None)).faults
+    assert (fault.reason, fault.detail, fault.origin) == (
+        "bad_input", "said is no list of turns: 'nonsense'", "a.jsonl:1")
+
+
+numbers = st.integers(-3, 30) | st.floats(allow_nan=True) | st.booleans() | st.none()
+words = st.sampled_from(
+    ["", "nan", "Ada King", "O", "B-x", "[", "['a']", "[1, 2]", "{'text': 'Ada'}", "user", "call", "0"]
+)
+keys = st.sampled_from(
+    ["role", "from", "content", "value", "start", "end", "label", "text", "answer_start", "tool_calls", "function",
+     "name", "arguments", "type"]
+)  # fmt: skip
+values = st.recursive(
+    numbers | words, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+)
+one, two = {"input": "a", "output": "b"}, {"input": ["a", "b"], "output": "tools"}
+COLUMNS = dict.fromkeys(KINDS, one) | {
+    "question_answering": two, "similarity": two, "retrieval": {**two, "output": None},
+    "pretraining": {**one, "output": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "columns"), [*COLUMNS.items(), ("generation", {**one, "output": None})])
+@given(st.lists(st.fixed_dictionaries({name: values for name in ("a", "b", "tools", "is_impossible")}), min_size=1))
+def test_any_values_give_a_row_or_a_fault_with_a_reason(kind, columns, rows):
+    cleaned = clean(rows, recipe(kind, **columns))
+    assert len(cleaned.rows) + len(cleaned.faults) == len(rows)
+    assert all(fault.reason in FAULTS and fault.detail for fault in cleaned.faults)
+    assert all(row.answer is not None and row.id for row in cleaned.rows)

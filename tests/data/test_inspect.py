@@ -5,6 +5,7 @@ import pytest
 from tunewright.data.clean import CleanRow, Fault
 from tunewright.data.inspect import compare_rows, inspect_rows, looks_misread
 from tunewright.recipe.schema import Recipe
+from tunewright.values import Span, Turn
 
 LONG = "the parcel was left in the rain behind the house of our neighbours at number fourteen"
 
@@ -101,3 +102,33 @@ def test_lengths_are_words_over_all_inputs():
     rows = [row(0, ("one two", "three")), row(1, ("one", ""))]
     assert "longest 3" in findings(rows)["lengths"].says
     assert findings([])["lengths"].count == 0
+
+
+def test_several_good_answers_to_one_prompt_are_no_contradiction():
+    rows = [row(0, LONG, Turn("one way", "assistant")), row(1, LONG, Turn("another", "assistant")),
+            row(2, LONG + "!", Turn("a third", "assistant"))]  # fmt: skip
+    found = findings(rows, kind="generation")
+    assert found["conflicts"].count == 2 and found["near_duplicates"].count == 1
+    assert {found["conflicts"].severity, found["near_duplicates"].severity} == {"note"}
+    assert findings(rows, kind="generation", conflicts="refuse")["conflicts"].severity == "refuse"
+
+
+def test_spans_are_shown_with_their_places():
+    rows = [row(0, LONG, (Span(4, 10, "thing"),)), row(1, LONG, ())]
+    found = findings(rows, kind="token_classification")
+    assert found["conflicts"].examples[0].startswith("train:0: 4-10 thing: the parcel")
+
+
+def test_conversations_are_alike_by_what_is_said_in_them():
+    tools = Turn("a long list of tools that all conversations share " * 20, "tools")
+    rows = [row(0, (tools, Turn(LONG, "user")), Turn("x", "assistant")),
+            row(1, (tools, Turn("entirely other words", "user")), Turn("x", "assistant")),
+            row(2, (Turn(LONG, "user"), Turn("hm", "assistant"), Turn("!", "user")), Turn("x", "assistant"))]
+    near = compare_rows(rows, kind="generation").near
+    assert near.like_r.tolist() == [-1, -1, 0]
+
+
+def test_what_is_shared_is_found_for_kinds_that_share():
+    rows = [row(0, ("q?", LONG), ()), row(1, ("r?", LONG), ())]
+    assert len(set(compare_rows(rows, kind="question_answering").kin.names_r)) == 1
+    assert compare_rows(rows).kin.names_r == (None, None)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from tunewright.data.read import FORMATS, read_table
+from tunewright.data.read import FORMATS, TABLE_FORMATS, TEXT_FORMATS, read_table
 from tunewright.recipe.errors import DataRefusal
 
 ROWS = [{"text": "no, \"really\"", "n": "1"}, {"text": "two\nlines", "n": "2"}, {"text": "žluťoučký 🐎", "n": "3"}]
@@ -42,7 +42,7 @@ def write_rows(folder: Path, suffix: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", sorted(FORMATS))
+@pytest.mark.parametrize("suffix", sorted(TABLE_FORMATS))
 def test_every_format_gives_the_same_rows(tmp_path, suffix):
     table = read_table([write_rows(tmp_path, suffix)])
     assert table.rows == ROWS
@@ -95,7 +95,7 @@ def test_broken_rows_of_a_csv_are_named(tmp_path):
         ("a.json", '{"a": 1}', "list of objects"), ("a.json", '[{"a": 1}', "list of objects"),
         ("a.json", '[{"a": 1}] x', "Extra data"), ("a.json", "[]", "no rows"),
         ("a.json", b'[{"a": "\xe9"}]', "not UTF-8"),
-        ("a.parquet", "no parquet", "parquet"), ("a.xlsx", "no workbook", "workbook"), ("a.txt", "x", "suffix"),
+        ("a.parquet", "no parquet", "parquet"), ("a.xlsx", "no workbook", "workbook"), ("a.doc", "x", "suffix"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_broken_as_a_whole_is_refused_with_a_remedy(tmp_path, name, content, says):
@@ -140,9 +140,73 @@ def test_files_of_one_name_are_told_apart_and_columns_united(tmp_path):
 @given(st.binary(max_size=200))
 def test_any_bytes_give_rows_or_a_refusal(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("bytes")
-    for name in ("a.jsonl", "a.csv", "a.json"):
+    for name in ("a.jsonl", "a.csv", "a.json", "a.txt", "a.conll"):
         try:
             table = read_table([write(folder, name, content)])
         except DataRefusal:
             continue
         assert table.rows_in > 0 and len(table.rows) == len(table.origins)
+
+
+def test_plain_text_becomes_documents_named_by_their_first_line(tmp_path):
+    text = "\ufeff\n  one\n two\r\n\nthree\n\n" + "word " * 2000 + "\n\nnext\n"
+    table = read_table([write(tmp_path, "a.txt", text)])
+    assert table.columns == ("text",) and table.origins == ["a.txt:2", "a.txt:9"]
+    assert table.rows[0]["text"] == "  one\n two\n\nthree\n\n" + "word " * 2000
+    assert table.rows[1]["text"] == "next"
+
+
+def test_a_document_with_a_broken_line_is_malformed_as_a_whole(tmp_path):
+    table = read_table([write(tmp_path, "a.txt", b"fine\n\xff\n\nfine")])
+    (bad,) = table.malformed
+    assert (bad.origin, bad.column, bad.reason) == ("a.txt:1", 1, "byte 0xff is not UTF-8 (line 2)")
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS.keys() - TABLE_FORMATS.keys()))
+def test_tagged_columns_become_sentences_named_by_their_first_line(tmp_path, suffix):
+    text = "-DOCSTART- -X- O\n\nAda NNP B-per\nlives VBZ O\n\n\n# id 7 domain=train\nNew York\tB-loc\n\nalone\n"
+    table = read_table([write(tmp_path, f"a{suffix}", text)])
+    assert table.rows[0] == {"tokens": ["Ada", "lives"], "tags": ["B-per", "O"]}
+    assert table.rows[1:] == [{"tokens": ["New York"], "tags": ["B-loc"]}]
+    assert table.origins == [f"a{suffix}:3", f"a{suffix}:7"]
+    assert [(bad.origin, bad.reason) for bad in table.malformed] == [
+        (f"a{suffix}:10", "the line 'alone' has a token and no tag")]
+
+
+SQUAD = {"version": "v2.0", "data": [{"title": "T", "paragraphs": [
+    {"context": "C", "qas": [{"id": "1", "question": "Q?", "answers": [{"text": "C", "answer_start": 0}]},
+                             {"id": "2", "question": "R?", "answers": [], "is_impossible": True}]}]}]}  # fmt: skip
+
+
+def test_a_nest_of_squads_becomes_a_row_for_each_question(tmp_path):
+    table = read_table([write(tmp_path, "dev.json", json.dumps(SQUAD))])
+    assert table.columns == ("id", "title", "context", "question", "answers", "is_impossible")
+    assert table.rows[1] == {"id": "2", "title": "T", "context": "C", "question": "R?", "answers": [],
+                             "is_impossible": True}  # fmt: skip
+    assert table.origins[1] == "dev.json:data[0].paragraphs[0].qas[1]"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"data": [{"paragraphs": {}}]}, r"not SQuAD's form: data\[0\] has no list 'paragraphs'"),
+        ({"data": [{"paragraphs": [{"context": "x"}]}]}, r"data\[0\].paragraphs\[0\] has no list 'qas'"),
+        ({"data": [{"paragraphs": [{"qas": [3]}]}]}, r"qas\[0\] is no object"),
+        ({"rows": []}, r"not a JSON list of objects: Expecting '\['"),
+    ],
+)
+def test_an_object_that_is_no_list_of_rows_is_refused(tmp_path, value, says):
+    with pytest.raises(DataRefusal, match=says):
+        read_table([write(tmp_path, "dev.json", json.dumps(value))])
+
+
+def test_half_a_character_is_found_at_any_depth(tmp_path):
+    line = '{"messages": [{"role": "user", "content": [{"text": "\\ud83d"}]}]}'
+    (bad,) = read_table([write(tmp_path, "a.jsonl", line)]).malformed
+    assert bad.reason == "the value of 'messages' holds half a character (a lone surrogate)"
+
+
+def test_every_suffix_is_named_where_one_is_unknown(tmp_path):
+    with pytest.raises(DataRefusal) as refused:
+        read_table([write(tmp_path, "a.doc", "x")])
+    assert all(suffix in refused.value.remedy for suffix in (*FORMATS, *TEXT_FORMATS))

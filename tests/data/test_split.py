@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright.data.split import join_units, split_rows, strata_of
+from tunewright.values import Span, Turn
 
 SHARES = {"test": 0.2, "validation": 0.1}
 
@@ -69,6 +70,11 @@ def test_linked_rows_are_one_unit_over_any_number_of_steps():
     assert len({units[0], units[3], units[4]}) == 3
 
 
+def test_any_number_of_lists_of_names_link_rows():
+    units = join_units([0, 1, 2, 3], [None, "x", "x", None], ["c", "c", None, None])
+    assert units == [0, 0, 0, 3]
+
+
 def test_a_named_group_keeps_its_place_when_it_gets_new_rows():
     ids = [f"r{i}" for i in range(90)]
     groups = [f"customer {i // 3}" for i in range(90)]
@@ -85,3 +91,14 @@ def test_strata_are_labels_rarest_labels_and_tenths():
     counts = Counter(strata_of(list(np.random.default_rng(1).normal(size=1000)), "regression"))
     assert sorted(counts.values()) == [100] * 10
     assert len(set(strata_of([1.0] * 50, "regression"))) == 1
+
+
+def test_strata_of_spans_texts_and_nothing():
+    spans = [(Span(0, 1, "a"), Span(2, 3, "b")), (Span(0, 1, "a"),), ()]
+    assert strata_of(spans, "token_classification") == ["b", "a", None]
+    assert strata_of(spans, "question_answering") == [True, True, False]
+    assert strata_of([1.0, 1.0], "retrieval") == strata_of([0.0, 0.0], "pretraining") == [None, None]
+    texts = [Turn("x" * (i + 1), "assistant") for i in range(100)]
+    for kind in ("generation", "summarisation", "translation"):
+        assert sorted(Counter(strata_of(texts, kind)).values()) == [10] * 10
+    assert strata_of([1.0] * 5 + [2.0] * 5, "similarity") == strata_of([1.0] * 5 + [2.0] * 5, "regression")

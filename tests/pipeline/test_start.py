@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from pathlib import Path
 
 import pytest
 from tests import tiny_tasks as tiny
 
+from tunewright.data.prepare import prepare
 from tunewright.pipeline.check import check
 from tunewright.pipeline.plan import read_recipe
 from tunewright.pipeline.start import propose_recipe
-from tunewright.recipe.errors import DataRefusal
+from tunewright.recipe import tasks
+from tunewright.recipe.errors import BaseRefusal, DataRefusal
 
 
 @pytest.fixture
@@ -82,3 +85,76 @@ def test_the_path_of_the_rows_counts_from_the_recipe(folder):
         tiny.write_rows(folder / "rows.jsonl", tiny.make_rows()), base=str(folder / "base"), folder=folder / "recipes"
     )
     assert "train: ../rows.jsonl" in text
+
+
+TURNS = [{"role": "user", "content": "where is {i}?"}, {"role": "assistant", "content": "On its way, says {i}."}]
+KINDS = {  # rows of each kind beyond labels and numbers, and what the recipe must say of them
+    "token_classification": ({"tokens": ["Ada", "{i}"], "tags": ["B-per", "O"]}, "output: tags"),
+    "question_answering": (
+        {"question": "Who pays?", "context": "Ada pays {i}.", "answer": "Ada"}, "[question, context]"),
+    "similarity": ({"sentence1": "one {i}", "sentence2": "two {i}", "score": 0.5}, "output: score"),
+    "retrieval": ({"query": "who {i}?", "passage": "Ada, of {i} houses."}, "[query, passage]"),
+    "generation": ({"messages": TURNS}, "input: messages  # conversations (role and content, as OpenAI's)"),
+    "summarisation": ({"dialogue": "a talk of {i} about {i}", "summary": "a talk about {i}"}, "# prompts: ["),
+    "translation": ({"en": "a house of {i} rooms", "de": "ein Haus mit {i} Zimmern"}, "change the two names"),
+    "pretraining": ({"text": "so says {i} and " * 10}, "input: text  # texts of"),
+}  # fmt: skip
+
+
+def rows_like(row):
+    """Forty rows with a word of its own in the place of {i}, long enough that no two rows are alike."""
+    draw = random.Random(3)
+    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=60)) for _ in range(40)]
+    return [json.loads(json.dumps(row).replace("{i}", word)) for word in words]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_recipe_that_reads_back(folder, kind):
+    row, says = KINDS[kind]
+    recipe = proposed(tiny.write_rows(folder / "rows.jsonl", rows_like(row)), folder)
+    assert says in recipe.read_text(encoding="utf-8")
+    read = read_recipe(recipe)
+    assert read.recipe.task.kind == kind and list(read.recipe.gate) == [tasks.KINDS[kind].metric]
+    prepared = prepare(read.recipe, root=folder)
+    assert [len(part) for part in (prepared.train, prepared.validation, prepared.test)] == [28, 4, 8]
+
+
+@pytest.mark.parametrize(("kind", "base"), [("generation", "wright-nano"), ("retrieval", "minilm")])
+def test_without_a_base_the_usual_one_of_the_kind_is_named(folder, kind, base):
+    row, _ = KINDS[kind]
+    text = propose_recipe(tiny.write_rows(folder / "rows.jsonl", rows_like(row)), folder=folder)
+    assert f"\nbase: {base}  # " in text
+
+
+def test_a_usual_base_that_is_not_here_is_named_all_the_same_and_a_chosen_one_is_refused(folder, monkeypatch):
+    def absent(name, *, root):
+        raise BaseRefusal(f"no {name}")
+
+    monkeypatch.setattr("tunewright.pipeline.start.find_base", absent)
+    path = tiny.write_rows(folder / "rows.jsonl", rows_like(KINDS["generation"][0]))
+    assert "base: wright-nano  # the usual base of such tasks; it was not looked at" in propose_recipe(path)
+    with pytest.raises(BaseRefusal, match="no wright-nano"):
+        propose_recipe(path, base="wright-nano")
+
+
+def test_columns_that_are_not_used_are_named(folder):
+    rows = [{**row, "label": i % 2} for i, row in enumerate(rows_like(KINDS["generation"][0]))]
+    recipe = proposed(tiny.write_rows(folder / "rows.jsonl", rows), folder)
+    assert "  # not used: label\n" in recipe.read_text()
+
+
+def test_long_texts_are_provided_for_by_what_answers_are_made_of(folder):
+    long = [{"question": "Who?", "context": f"Ada {i} " + "card " * 200, "answer": f"Ada {i}"} for i in range(40)]
+    asked = proposed(tiny.write_rows(folder / "qa.jsonl", long), folder)
+    assert "long: windows  # 40 texts have more than 64 tokens" in asked.read_text()
+    written = [{"prompt": row["context"], "response": f"it was Ada {i} who paid"} for i, row in enumerate(long)]
+    asked = proposed(tiny.write_rows(folder / "texts.jsonl", written), folder)
+    assert "long: truncate  # 40 texts have more than 64 tokens" in asked.read_text()
+    assert "answers included; refuse would stop there" in asked.read_text()
+
+
+def test_a_kind_that_is_asked_for_is_taken(folder):
+    rows = [{"question": f"who {i}?", "answer": f"Ada, of {i} houses in the town by the sea"} for i in range(40)]
+    path = tiny.write_rows(folder / "rows.jsonl", rows)
+    recipe = proposed(path, folder, kind="retrieval", inputs=["question", "answer"])
+    assert read_recipe(recipe).recipe.task.kind == "retrieval"

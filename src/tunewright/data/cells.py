@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import ast
 import datetime
+import io
+import itertools
 import json
 import math
+import tokenize
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,7 +86,8 @@ def shown(value: Any) -> str:
 def unfolded(value: Any) -> Any:
     """The list or object that a text cell writes, as JSON or else as Python does; any other value as it is.
 
-    Tables without types (CSV) hold lists so. Only literals are read, nothing is evaluated.
+    Tables without types (CSV) hold lists so. Only literals are read, nothing is evaluated. Raises Unusable for a list
+    without commas, which Python would read as one long text, and for text that no tokenizer may see.
     """
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{", "("):
         return value
@@ -102,8 +106,13 @@ def unfolded(value: Any) -> Any:
 
 def _python_literal(text: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # a backslash in somebody's data is no fault of this code
-        return ast.literal_eval(text.strip())
+        warnings.simplefilter("ignore")  # a backslash in somebody's data is no fault of this code
+        found = ast.literal_eval(text.strip())
+    tokens = [token.type for token in tokenize.generate_tokens(io.StringIO(text.strip()).readline)]
+    marks = [kind for kind in tokens if kind not in (tokenize.NL, tokenize.NEWLINE)]
+    if (tokenize.STRING, tokenize.STRING) in itertools.pairwise(marks):
+        raise Unusable("bad_input", f"{shown(text)} lists texts without commas, as numpy prints them")
+    return found
 
 
 def read_texts(values: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:

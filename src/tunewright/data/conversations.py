@@ -28,6 +28,7 @@ _FOLLOWS: dict[str, tuple[str, ...]] = {  # what each role may come after; "" is
     "tool": ("call", "tool"),
 }
 ANSWERING = ("assistant", "call")
+_TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 def read_conversation(values: Mapping[str, Any], asked: Asked) -> Said:
@@ -35,7 +36,8 @@ def read_conversation(values: Mapping[str, Any], asked: Asked) -> Said:
 
     The column holds OpenAI's messages ({"role", "content"}, `tool_calls` becoming a turn of calls) or ShareGPT's
     conversations ({"from", "value"}), as a list or as a text that writes one. Columns `tools` and `system` of the same
-    row are read where they are there. A row that is to be answered may end with its user.
+    row are read where they are there. A row that is to be answered may end with its user. A turn's own `weight` is not
+    read, and one that is 0 is remarked upon.
     """
     (column,) = asked.task.inputs
     said = unfolded(values.get(column))
@@ -54,7 +56,9 @@ def read_conversation(values: Mapping[str, Any], asked: Asked) -> Said:
         raise Unusable("no_answer", f"{column} ends with {turns[-1].role}, not with an answer of the assistant")
     else:
         inputs, answer = turns, None
-    return Said(tuple(inputs), answer if asked.answers else None)
+    unread = [place for place, turn in enumerate(said, start=1) if turn.get("weight") == 0]
+    remark = f"turn {unread[0]} has the weight 0, which is not read" if unread else ""
+    return Said(tuple(inputs), answer if asked.answers else None, remark)
 
 
 def refuse_disorder(turns: Sequence[Turn]) -> None:
@@ -130,7 +134,7 @@ def _content(content: Any, place: int) -> str:
     texts = []
     for part in parts:
         if isinstance(part, dict):
-            if part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
+            if part.get("type", "text") not in _TEXT_PARTS or not isinstance(part.get("text"), str):
                 raise Unusable("bad_input", f"turn {place} holds {shown(part.get('type'))}; only text can be read")
             part = part["text"]
         if isinstance(part, (list, bytes)):

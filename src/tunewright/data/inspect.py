@@ -117,8 +117,8 @@ def inspect_rows(
 # -------------------------------------------------------------------------------------- rows by row
 
 
-def _said(answer: Answer | None) -> str:
-    """An answer as an example shows it."""
+def say_answer(answer: Answer | None) -> str:
+    """An answer in words: of spans their places and labels."""
     if isinstance(answer, tuple):
         return ", ".join(f"{part.start}-{part.end} {part.label}" if isinstance(part, Span) else part for part in answer)
     return str(answer)
@@ -189,7 +189,7 @@ def is_near_duplicate(rows: Sequence[CleanRow], comparison: Comparison, i: int) 
 
 
 def _conflicts(rows: Sequence[CleanRow], comparison: Comparison, recipe: Recipe) -> Finding:
-    found = [(row.origin, f"{_said(row.answer)}: {all_text(row)}")
+    found = [(row.origin, f"{say_answer(row.answer)}: {all_text(row)}")
              for row, conflict in zip(rows, comparison.conflict_r, strict=True) if conflict]  # fmt: skip
     in_train = any(row.source == "train" for row, conflict in zip(rows, comparison.conflict_r, strict=True) if conflict)
     policy = recipe.data.conflicts

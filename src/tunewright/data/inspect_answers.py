@@ -129,6 +129,11 @@ def _shared_queries(rows: Sequence[CleanRow], recipe: Recipe) -> Finding:
 # --------------------------------------------------------------------------------------------- texts
 
 
+def _unread(rows: Sequence[CleanRow], recipe: Recipe) -> Finding:
+    found = [(row.origin, row.remark) for row in rows if row.remark]
+    return find_rows("unread", "warn", f"{len(found)} rows ask for something that is not done", found)
+
+
 def _short_answers(rows: Sequence[CleanRow], recipe: Recipe) -> Finding:
     lengths_r = np.array([len(str(row.answer).strip()) for row in rows], dtype=np.int64)
     median = float(np.median(lengths_r)) if len(rows) else 0.0
@@ -184,7 +189,7 @@ def _answer_lengths(rows: Sequence[CleanRow], recipe: Recipe) -> Finding:
 
 
 _TEXTS: tuple[Check, ...] = (
-    _answer_lengths, _short_answers, _copied_answers, _repeated_prompts, _refusals, _unfinished_answers,
+    _unread, _answer_lengths, _short_answers, _copied_answers, _repeated_prompts, _refusals, _unfinished_answers,
 )  # fmt: skip
 _CHECKS: dict[TaskKind, tuple[Check, ...]] = {
     "classification": (_classes,),

@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.data.arrange import arrange_rows
-from tunewright.data.cells import Answer
+from tunewright.data.cells import Answer, shown
 from tunewright.data.clean import Cleaned, CleanRow, Source, clean_rows, content_hash
 from tunewright.data.findings import Finding
-from tunewright.data.inspect import Comparison, compare_rows, find_unusable, inspect_rows, is_near_duplicate
+from tunewright.data.inspect import (
+    Comparison,
+    compare_rows,
+    find_unusable,
+    inspect_rows,
+    is_near_duplicate,
+    say_answer,
+)
 from tunewright.data.labels import (
     count_labels,
     find_labels,
@@ -131,10 +138,16 @@ def read_rows(
 
 
 def _paths(recipe: Recipe, split: str, root: Path, templates: Mapping[str, str]) -> dict[str, Path]:
-    """The files of a split by how the recipe writes them."""
+    """The files of a split by how the recipe writes them; a folder stands for the plain texts in it."""
     named, key = getattr(recipe.data, split), f"data.{split}"
     values = {key: named} if isinstance(named, str) else {f"{key}.{i}": value for i, value in enumerate(named)}
-    return {templates.get(key, value): _find(value, root) for key, value in values.items()}
+    found: dict[str, Path] = {}
+    for one, value in values.items():
+        path, written = _find(value, root), templates.get(one, value)
+        texts = sorted(path.rglob("*.txt")) if path.is_dir() else []
+        found |= {f"{written.rstrip('/')}/{text.relative_to(path).as_posix()}": text for text in texts}
+        found |= {} if texts else {written: path}
+    return found
 
 
 def _find(written: str, root: Path) -> Path:
@@ -261,7 +274,8 @@ def _dropped_by_policy(
     if same >= 0 and recipe.data.duplicates == "drop":
         return _Verdict("dropped", "duplicate", rows[same].origin)
     if comparison.conflict_r[i] and recipe.data.conflicts == "drop":
-        return _Verdict("dropped", "conflict", f"another row with this input is not {rows[i].answer!r}")
+        said = shown(say_answer(rows[i].answer))
+        return _Verdict("dropped", "conflict", f"another row with this input is not {said}")
     if recipe.data.near_duplicates == "drop" and is_near_duplicate(rows, comparison, i):
         lost = verdicts.get(like)
         return None if lost and lost.reason == "conflict" else _Verdict("dropped", "near_duplicate", rows[like].origin)

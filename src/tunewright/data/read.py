@@ -2,6 +2,7 @@
 
 Nothing is guessed: the suffix names the format, text is UTF-8, the first line of a table is its header. A row that
 cannot be read becomes a `Malformed` with its place and the reason; a file that cannot be read at all is refused.
+Files that are no tables become one too: plain text has the column `text`, tagged tokens have `tokens` and `tags`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import codecs
 import csv
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow
 from openpyxl.utils.exceptions import InvalidFileException
 from pyarrow import parquet
 
+from tunewright.data.corpora import cut_documents, cut_sentences, flatten_squad, is_squad, read_sentence
 from tunewright.recipe.errors import DataRefusal, nearest
 
 _EXCERPT_CHARACTERS = 120
@@ -30,8 +32,9 @@ _OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"
 class Malformed:
     """A row that could not be read.
 
-    `origin` is file:line, `column` the place in that line in characters from 1 (None if the whole line is meant),
-    `text` the beginning of what stands there, `readable_before` the number of readable rows that come before it.
+    `origin` is file:line (the first of a row of several), `column` the place in that line in characters from 1 (None if
+    the whole line is meant), `text` the beginning of what stands there, `readable_before` the number of readable rows
+    that come before it.
     """
 
     origin: str
@@ -43,7 +46,7 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of one or more files, in order; row i stands at `origins[i]` ("tickets.jsonl:17")."""
+    """Rows of one or more files, in order; row i stands at `origins[i]` ("tickets.jsonl:17", its first line)."""
 
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
@@ -66,7 +69,7 @@ class _Reading:
     origins: list[str] = field(default_factory=list)
     malformed: list[Malformed] = field(default_factory=list)
 
-    def keep(self, line: int, row: dict[str, Any], text: str) -> None:
+    def keep(self, line: int | str, row: dict[str, Any], text: str) -> None:
         fault = _fault_in(row)
         if fault:
             self.refuse_row(line, None, fault, text)
@@ -76,7 +79,7 @@ class _Reading:
         self.rows.append(row)
         self.origins.append(f"{self.name}:{line}")
 
-    def refuse_row(self, line: int, column: int | None, reason: str, text: str) -> None:
+    def refuse_row(self, line: int | str, column: int | None, reason: str, text: str) -> None:
         shown = text[:_EXCERPT_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
         self.malformed.append(Malformed(f"{self.name}:{line}", column, reason, shown, len(self.rows)))
 
@@ -104,7 +107,7 @@ def read_table(sources: Sequence[Path], *, written: Sequence[str] | None = None)
 
 
 def _read_file(source: Path, reading: _Reading) -> None:
-    read = FORMATS.get(source.suffix.lower())
+    read = (FORMATS | TEXT_FORMATS).get(source.suffix.lower())
     if source.is_dir():
         raise DataRefusal("This is a folder, not a file.", where=str(source), remedy="Name the files inside it.")
     if not source.exists():
@@ -113,7 +116,7 @@ def _read_file(source: Path, reading: _Reading) -> None:
                           remedy="Correct the path; it counts from the folder of the recipe.")
     if read is None:
         raise DataRefusal(f"The suffix {source.suffix!r} names no format that can be read.", where=str(source),
-                          remedy=f"Give one of {', '.join(sorted(FORMATS))}.")
+                          remedy=f"Give one of {', '.join(sorted(FORMATS | TEXT_FORMATS))}.")
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -212,13 +215,15 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_json(source: Path, content: bytes, reading: _Reading) -> None:
-    """A list of objects; each element's origin is the line it begins on."""
+    """A list of objects, each element's origin being the line it begins on; or a nest of SQuAD's."""
     try:
         text = _text_of(source, content).decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataRefusal(f"Byte 0x{content[error.start]:02x} is not UTF-8.", where=f"{source}:{line}",
                           remedy="Save the file as UTF-8.") from error
+    if text.lstrip()[:1] == "{" and _read_squad(source, text, reading):
+        return
     try:
         for line, value, element in _json_elements(text):
             _keep_object(line, value, element, reading)
@@ -229,6 +234,23 @@ def _read_json(source: Path, content: bytes, reading: _Reading) -> None:
     except (ValueError, RecursionError) as error:
         raise DataRefusal(f"This is not a JSON list of objects: {error}.", where=str(source),
                           remedy="Write [{...}, {...}], or one object a line in a .jsonl file.") from error
+
+
+def _read_squad(source: Path, text: str, reading: _Reading) -> bool:
+    """Read the questions of a file of SQuAD's; False, and nothing read, where `text` is none."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object_of)
+    except (ValueError, RecursionError):
+        return False  # said better, with its place, by whoever reads a list
+    if not is_squad(value):
+        return False
+    try:
+        for place, row in flatten_squad(value):
+            reading.keep(place, row, str(row.get("question", "")))
+    except ValueError as error:
+        raise DataRefusal(f"This is not SQuAD's form: {error}.", where=str(source),
+                          remedy='Write {"data": [{"paragraphs": [{"context", "qas": [...]}]}]}.') from error
+    return True
 
 
 def _json_elements(text: str) -> Iterator[tuple[int, Any, str]]:
@@ -259,6 +281,36 @@ def _json_elements(text: str) -> Iterator[tuple[int, Any, str]]:
             position = skip(position + 1)
     if skip(position + 1) < len(text):
         raise json.JSONDecodeError("Extra data", text, skip(position + 1))
+
+
+def _read_plain_text(source: Path, content: bytes, reading: _Reading) -> None:
+    _read_stretches(source, content, reading, cut_documents, lambda lines: {"text": "\n".join(lines)})
+
+
+def _read_tagged_columns(source: Path, content: bytes, reading: _Reading) -> None:
+    _read_stretches(source, content, reading, cut_sentences, read_sentence)
+
+
+def _read_stretches(
+    source: Path, content: bytes, reading: _Reading,
+    cut: Callable[[Sequence[str]], Iterable[tuple[int, int]]], read: Callable[[Sequence[str]], dict[str, Any]],
+) -> None:  # fmt: skip
+    """Rows made of stretches of lines; one with a line that is not UTF-8, or that cannot be read, is malformed."""
+    decoded = [_decode(line.rstrip(b"\r")) for line in _text_of(source, content).split(b"\n")]
+    lines = [text for text, _, _ in decoded]
+    for start, end in cut(lines):
+        number = start + 1
+        damaged = next((i for i in range(start, end) if decoded[i][2]), None)
+        if damaged is not None:
+            text, column, why = decoded[damaged]
+            reading.refuse_row(number, column, why if damaged == start else f"{why} (line {damaged + 1})", text)
+            continue
+        try:
+            row = read(lines[start:end])
+        except ValueError as error:
+            reading.refuse_row(number, None, str(error), lines[start])
+        else:
+            reading.keep(number, row, lines[start])
 
 
 def _read_comma_separated(source: Path, content: bytes, reading: _Reading) -> None:
@@ -395,7 +447,8 @@ def _until_last_value(cells: Sequence[Any]) -> Sequence[Any]:
     return cells[: filled[-1] + 1] if filled else ()
 
 
-FORMATS: dict[str, Callable[[Path, bytes, _Reading], None]] = {
+_Read = Callable[[Path, bytes, _Reading], None]
+TABLE_FORMATS: dict[str, _Read] = {
     ".csv": _read_comma_separated,
     ".tsv": _read_tab_separated,
     ".jsonl": _read_json_lines,
@@ -404,3 +457,5 @@ FORMATS: dict[str, Callable[[Path, bytes, _Reading], None]] = {
     ".parquet": _read_parquet,
     ".xlsx": _read_workbook,
 }
+FORMATS: dict[str, _Read] = TABLE_FORMATS | dict.fromkeys((".conll", ".bio", ".iob"), _read_tagged_columns)
+TEXT_FORMATS: dict[str, _Read] = {".txt": _read_plain_text}

@@ -1,24 +1,23 @@
-"""What the columns of a table look like, and which of them a model could read and answer. Guesses, and says why.
+"""Which task a table's columns suggest. Guesses, and says why; where it cannot tell it refuses and asks.
 
-Knows a table's values; must not know recipes' text, bases or tokens. Where it cannot tell it refuses and asks.
+Knows a table's values; must not know recipes' text, bases or tokens.
 """
 
 from __future__ import annotations
 
-import datetime
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+from pydantic import ValidationError
 
-from tunewright.data.read import Table
+from tunewright.pipeline.forms import Column, look_at_columns
+from tunewright.pipeline.readings import Reading, find_plain_text, find_readings, is_readable
 from tunewright.recipe.errors import DataRefusal, nearest
-from tunewright.recipe.tasks import TaskKind
+from tunewright.recipe.tasks import KINDS, TaskKind
 
+__all__ = ["Column", "Guess", "guess_task", "look_at_columns"]
 _ANSWERS = ("label", "labels", "intent", "intents", "class", "category", "categories", "target", "targets", "answer",
             "sentiment", "topic", "topics", "tag", "tags", "score", "rating", "stars", "grade", "y", "output")
 _TEXTS = ("text", "body", "message", "content", "review", "sentence", "utterance", "question", "comment", "description",
@@ -28,31 +27,8 @@ _SECONDS = (("premise", "hypothesis"), ("question", "context"), ("query", "passa
 _GROUP = re.compile(r"(customer|user|author|client|account|document|doc|thread|conversation|session|patient|group)"
                     r"(_?(id|key|no|number|name))?$|.+_id$", re.IGNORECASE)
 _ID = re.compile(r"^(id|uuid|guid|key|index|row)$|.*(_|\b)(id|uuid|key|no|number)$", re.IGNORECASE)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?$")
 _MOST_LABELS = 200
 _SEPARATORS = ("|", ";", ",")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: how it is filled, by what, and how often values recur."""
-
-    name: str
-    filled: int
-    distinct: int
-    kind: str  # text, number, whole number, yes or no, date, list, other
-    words: float  # mean words of its texts
-    values: Counter[str]  # every value as a text, each item of a list of its own
-
-    @property
-    def unique(self) -> bool:
-        return self.filled > 1 and self.distinct == self.filled
-
-    @property
-    def says(self) -> str:
-        """The column in a few words."""
-        size = f"{self.distinct:,} different in {self.filled:,} rows"
-        return f"{self.name} ({self.kind}, {size}{f', {self.words:.0f} words' if self.kind == 'text' else ''})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,87 +46,112 @@ class Guess:
     labels: Counter[str]
 
 
-def look_at_columns(table: Table) -> tuple[Column, ...]:
-    """Every column of `table`, in its order."""
-    return tuple(_column(name, [row.get(name) for row in table.rows]) for name in table.columns)
-
-
 def guess_task(
-    columns: Sequence[Column], *, inputs: Sequence[str] = (), outputs: Sequence[str] = (), where: str = ""
-) -> Guess:
-    """The task that the columns suggest, with `inputs` and `outputs` taken as given where they are.
+    columns: Sequence[Column], *, inputs: Sequence[str] = (), outputs: Sequence[str] = (), kind: str | None = None,
+    where: str = "",
+) -> Guess:  # fmt: skip
+    """The task that the columns suggest, with `kind`, `inputs` and `outputs` taken as given where they are.
 
     Raises DataRefusal, naming the columns, for a name that is none of them and where nothing or too much fits.
     """
+    _refuse_unknown(columns, inputs, outputs, kind, where)
+    readings = [reading for reading in find_readings(columns) if _agrees(reading, inputs, outputs, kind)]
+    asked = bool(inputs or outputs or kind)
+    rivals = [] if asked or any(reading.certain for reading in readings) else _rivals(columns, readings)
+    if len(readings) + len(rivals) > 1 and readings:
+        ways = [*(reading.says for reading in readings), *(f"a task of labels (→ {name})" for name in rivals)]
+        raise _cannot_tell(f"The columns can be read in several ways: {'; '.join(ways)}", columns, where, "")
+    if readings:
+        return _completed(readings[0], columns)
+    if kind is None and not asked and not any(_could_answer(column) for column in columns):
+        plain = find_plain_text(columns)
+        if plain is not None:
+            return _completed(plain, columns)
+    if kind is not None and not KINDS[kind].labelled and kind != "regression":
+        return _completed(_as_asked(KINDS[kind].name, columns, inputs, outputs, where), columns)
+    return _guess_labels(columns, tuple(inputs), tuple(outputs), kind, where)
+
+
+def _refuse_unknown(
+    columns: Sequence[Column], inputs: Sequence[str], outputs: Sequence[str], kind: str | None, where: str
+) -> None:
+    known = [column.name for column in columns]
     for name in (*inputs, *outputs):
-        if name not in [column.name for column in columns]:
-            known = [column.name for column in columns]
+        if name not in known:
             raise DataRefusal(f"There is no column {name!r}.{nearest(name, known)}", where=where,
                               remedy=f"The columns are: {', '.join(known)}.")
-    by_name = {column.name: column for column in columns}
-    texts, why_inputs = _guess_inputs(columns, tuple(inputs), tuple(outputs), where)
-    answers, why_outputs = _guess_outputs(columns, texts, tuple(outputs), where)
-    kind, separator, why_kind = _kind_of([by_name[name] for name in answers])
-    left = [column for column in columns if column.name not in (*texts, *answers)]
-    labels = _labels(by_name[answers[0]], separator) if kind != "regression" and len(answers) == 1 else Counter()
+    if kind is not None and kind not in KINDS:
+        raise DataRefusal(f"There is no kind of task {kind!r}.{nearest(kind, KINDS)}", where=where,
+                          remedy=f"The kinds are: {', '.join(KINDS)}.")
+
+
+def _agrees(reading: Reading, inputs: Sequence[str], outputs: Sequence[str], kind: str | None) -> bool:
+    return (kind in (None, reading.kind) and tuple(inputs) in ((), reading.inputs)
+            and tuple(outputs) in ((), reading.outputs))  # fmt: skip
+
+
+def _rivals(columns: Sequence[Column], readings: Sequence[Reading]) -> list[str]:
+    """Columns that are named as answers are and that none of the readings uses."""
+    used = {name for reading in readings for name in (*reading.inputs, *reading.outputs)}
+    return [column.name for column in columns if column.name not in used and column.name.lower() in _ANSWERS
+            and _could_answer(column)]  # fmt: skip
+
+
+def _as_asked(
+    kind: TaskKind, columns: Sequence[Column], inputs: Sequence[str], outputs: Sequence[str], where: str
+) -> Reading:
+    """The reading that was asked for by kind and columns, which names and forms did not suggest."""
+    if kind == "pretraining" and not inputs:
+        plain = find_plain_text(columns)
+        inputs = plain.inputs if plain is not None else ()
+    needs_answer = kind not in ("retrieval", "pretraining", "generation")
+    missing = "--input" if not inputs else "--output" if needs_answer and not outputs else ""
+    if missing:
+        raise _cannot_tell(f"The columns do not tell what a {kind} would read or answer", columns, where, missing)
+    reading = Reading(kind, tuple(inputs), tuple(outputs), "as asked", "as asked" if outputs else "", certain=True)
+    try:
+        readable = is_readable(reading.task, columns)
+    except ValidationError as error:  # a task that such columns cannot make
+        says = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise DataRefusal(f"This is no {kind}: {says}.", where=where,
+                          remedy="Name other columns, or another kind.") from error
+    if not readable:
+        raise DataRefusal(f"The first rows cannot be read as {reading.says}.", where=where,
+                          remedy="Name other columns, or another kind.")
+    return reading
+
+
+def _completed(reading: Reading, columns: Sequence[Column]) -> Guess:
+    named, group = _id_and_group(columns, (*reading.inputs, *reading.outputs))
+    return Guess(reading.kind, reading.inputs, reading.outputs, reading.why_inputs, reading.why_outputs, None, named,
+                 group, Counter())  # fmt: skip
+
+
+def _id_and_group(columns: Sequence[Column], used: Sequence[str]) -> tuple[str | None, str | None]:
+    left = [column for column in columns if column.name not in used]
     rows = max(column.filled for column in columns)
     named = next((c.name for c in left if c.unique and _ID.match(c.name) and c.filled == rows), None)
-    group = next((c.name for c in left if c.name != named and _repeats(c) and _GROUP.match(c.name)), None)
+    return named, next((c.name for c in left if c.name != named and _repeats(c) and _GROUP.match(c.name)), None)
+
+
+def _guess_labels(
+    columns: Sequence[Column], inputs: tuple[str, ...], outputs: tuple[str, ...], asked: str | None, where: str
+) -> Guess:
+    """A task whose answers are labels or numbers, or texts in a column that was named as the answer."""
+    by_name = {column.name: column for column in columns}
+    texts, why_inputs = _guess_inputs(columns, inputs, outputs, where)
+    answers, why_outputs = _guess_outputs(columns, texts, outputs, where)
+    kind, separator, why_kind = _kind_of([by_name[name] for name in answers])
+    if asked is not None and asked != kind:
+        kind, separator, why_kind = KINDS[asked].name, None, f"{asked}, as asked"
+    labelled = KINDS[kind].labelled and len(answers) == 1
+    labels = _labels(by_name[answers[0]], separator) if labelled else Counter()
+    named, group = _id_and_group(columns, (*texts, *answers))
     return Guess(kind, texts, answers, why_inputs, f"{why_outputs}; {why_kind}", separator, named, group, labels)
-
-
-# ---------------------------------------------------------------------------------------- one column
-
-
-def _column(name: str, values: Sequence[Any]) -> Column:
-    filled = [value for value in values if not _is_missing(value)]
-    texts = [item for value in filled for item in (value if isinstance(value, list) else [value])]
-    counted = Counter(_written(item) for item in texts)
-    whole = counted if not any(isinstance(value, list) for value in filled) else Counter(map(str, filled))
-    words = float(np.mean([len(str(item).split()) for item in texts])) if texts else 0.0
-    return Column(name, len(filled), len(whole), _value_kind(filled), words, counted)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or (
-        isinstance(value, str) and not value.strip())
-
-
-def _written(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-
-
-def _value_kind(filled: Sequence[Any]) -> str:
-    """What the values are; cells of text files that all read as numbers are numbers."""
-    if not filled:
-        return "empty"
-    if all(isinstance(value, list) for value in filled):
-        return "list"
-    if all(isinstance(value, bool) or str(value).strip().lower() in ("true", "false") for value in filled):
-        return "yes or no"
-    if any(isinstance(value, (list, dict, bytes)) for value in filled):
-        return "other"
-    if all(isinstance(value, (datetime.date, datetime.datetime)) or _DATE.match(str(value)) for value in filled):
-        return "date"
-    numbers = [_number(value) for value in filled]
-    if any(number is None for number in numbers):
-        return "text"
-    return "whole number" if all(float(number).is_integer() for number in numbers) else "number"  # type: ignore[arg-type]
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _repeats(column: Column) -> bool:
     return 1 < column.distinct < column.filled
-
-
-# ------------------------------------------------------------------------------------------- guesses
 
 
 def _guess_inputs(
@@ -222,6 +223,8 @@ def _kind_of(answers: Sequence[Column]) -> tuple[TaskKind, str | None, str]:
     column = answers[0]
     if column.kind == "list":
         return "multi_label", None, "each row has a list of labels"
+    if column.is_prose and column.distinct > _MOST_LABELS:
+        return "generation", None, f"texts of {column.words:.0f} words, too many to be labels"
     if column.kind == "number" or (column.kind == "whole number" and column.distinct > 20):
         return "regression", None, f"{column.distinct:,} different numbers"
     separator = next((mark for mark in _SEPARATORS if _is_separator(mark, column)), None)
@@ -253,7 +256,10 @@ def _labels(column: Column, separator: str | None) -> Counter[str]:
 
 
 def _cannot_tell(what: str, columns: Iterable[Column], where: str, option: str) -> DataRefusal:
+    """A refusal that asks for a column by the command's `option`, or, where several tasks fit, for the kind."""
+    ask = f"Name it: {option} COLUMN" if option else "Say which: --kind KIND, or --input COLUMN with --output COLUMN"
+    also = ", or --kind pretraining to learn from the texts alone" if option == "--output" else ""
     return DataRefusal(
         f"{what}. The columns are: {'; '.join(column.says for column in columns)}.", where=where,
-        remedy=f"Name it: {option} COLUMN.",
+        remedy=f"{ask}{also}.",
     )  # fmt: skip
