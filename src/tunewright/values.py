@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """The characters `start` to `end` (exclusive) of a text, and what they are."""
+    """The characters `start` to `end` (exclusive) of a text, and what they are; how probable, where a model says so."""
 
     start: int
     end: int
     label: str
+    probability: float | None = field(default=None, compare=False)
 
 
 ROLES = ("tools", "system", "user", "assistant", "call", "tool")
@@ -84,6 +85,7 @@ class Rows:
     origins: tuple[str, ...]
     inputs: tuple[tuple[str, ...], ...]
     targets: np.ndarray | None
+    columns: tuple[tuple[str, ...], ...] | None = None  # the input columns, where a prompt made the inputs of them
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -95,6 +97,7 @@ class Rows:
             origins=tuple(self.origins[i] for i in indices),
             inputs=tuple(self.inputs[i] for i in indices),
             targets=None if self.targets is None else self.targets[indices],
+            columns=None if self.columns is None else tuple(self.columns[i] for i in indices),
         )
 
 

@@ -21,15 +21,16 @@ def arrange_rows(rows: Sequence[CleanRow], task: Task, labels: Sequence[str], *,
     task.unseen_prompts where the recipe holds some out; all others by task.prompts. Raises RecipeRefusal for a prompt
     that cannot be filled.
     """
-    inputs = tuple(row.inputs for row in rows)
+    inputs, columns = tuple(row.inputs for row in rows), None
     if KINDS[task.kind].answers == "texts":
         prompting = Prompting.of(task)
         prompts = prompting.unseen if judged else prompting.prompts
+        columns = inputs if task.outputs else None
         inputs = tuple(prompting.turns(row.inputs, row_id=row.id, prompts=prompts) for row in rows)
     answered = all(row.answer is not None for row in rows)
     return Rows(
         ids=tuple(row.id for row in rows), origins=tuple(row.origin for row in rows), inputs=inputs,
-        targets=_TARGETS[task.kind](rows, labels) if answered else None,
+        targets=_TARGETS[task.kind](rows, labels) if answered else None, columns=columns,
     )  # fmt: skip
 
 

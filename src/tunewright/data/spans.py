@@ -115,6 +115,11 @@ def best_tags(scores_tg: np.ndarray) -> np.ndarray:
     t, tags = scores_tg.shape
     if not t:
         return np.empty(0, dtype=np.int64)
+    likeliest = scores_tg.argmax(axis=1)
+    before = np.concatenate([[OUTSIDE], likeliest[:-1]])
+    goes_on = (likeliest > 0) & (likeliest % 2 == 0)
+    if ((before[goes_on] == likeliest[goes_on]) | (before[goes_on] == likeliest[goes_on] - 1)).all():
+        return likeliest.astype(np.int64)  # the best of each token is allowed, so it is the best of all
     inner = np.arange(2, tags, 2)
     total = scores_tg[0].astype(np.float64).copy()
     total[inner] = -np.inf
@@ -136,27 +141,27 @@ def best_tags(scores_tg: np.ndarray) -> np.ndarray:
 
 def spans_of_tokens(
     probabilities_tg: np.ndarray, offsets_t2: np.ndarray, labels: Sequence[str]
-) -> tuple[tuple[Span, ...], tuple[float, ...]]:
-    """The likeliest spans of one text, in order, and how probable the tags of each are on average.
+) -> tuple[Span, ...]:
+    """The likeliest spans of one text, in order, each as probable as its tags are on average.
 
     Tokens are those with characters, in order of their place; where windows show one twice, its probabilities are
     averaged.
     """
     real = np.flatnonzero(offsets_t2[:, 0] < offsets_t2[:, 1])
     if not len(real):
-        return (), ()
+        return ()
     places_k2, token_of = np.unique(offsets_t2[real], axis=0, return_inverse=True)
     summed_kg = np.zeros((len(places_k2), probabilities_tg.shape[1]))
     np.add.at(summed_kg, token_of.ravel(), probabilities_tg[real])
     mean_kg = summed_kg / np.bincount(token_of.ravel())[:, None]
     tags_k = best_tags(np.log(np.maximum(mean_kg, 1e-12)))
-    spans, sure = [], []
+    spans = []
     begins = np.flatnonzero(tags_k % 2 == 1)
     for begin in begins:
         end = begin + 1
         while end < len(tags_k) and tags_k[end] == tags_k[begin] + 1:
             end += 1
         label = labels[(int(tags_k[begin]) - 1) // 2]
-        spans.append(Span(int(places_k2[begin, 0]), int(places_k2[begin:end, 1].max()), label))
-        sure.append(float(mean_kg[np.arange(begin, end), tags_k[begin:end]].mean()))
-    return tuple(spans), tuple(sure)
+        sure = float(mean_kg[np.arange(begin, end), tags_k[begin:end]].mean())
+        spans.append(Span(int(places_k2[begin, 0]), int(places_k2[begin:end, 1].max()), label, sure))
+    return tuple(spans)

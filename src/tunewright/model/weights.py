@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerBase
 from tunewright.model.adapters import ADAPTER, has_lora
 from tunewright.model.bases import Base, is_safetensors, read_json
 from tunewright.model.build import Model, writes_text
-from tunewright.model.describe import NOT_STATED, Description, load_tokenizer, without_pooler
+from tunewright.model.describe import NOT_STATED, Description, load_tokenizer
 from tunewright.model.heads import Shape, TaskModel
+from tunewright.model.loaders import loader_of
 from tunewright.model.text import TextModel
 from tunewright.model.trunks import load_trunk, quiet_library
 from tunewright.recipe.errors import BaseRefusal
@@ -71,7 +72,7 @@ def save_model(
     named = {"labels": list(labels), "trunk_class": type(model.trunk).__name__, "base": base.name}
     _write_json(folder / HEAD, {**asdict(model.shape), **named, "arithmetic": arithmetic})
     _write_json(folder / ENCODER, dict(encoder_json))
-    (folder / LOADER).write_text(_loader(model), encoding="utf-8")
+    (folder / LOADER).write_text(loader_of(model), encoding="utf-8")
     _write_licence(folder / LICENCE, base, description)
 
 
@@ -193,78 +194,3 @@ def _write_licence(path: Path, base: Base, description: Description) -> None:
         shutil.copyfile(base.folder / texts[0], path)
     elif description.licence != NOT_STATED:
         path.write_text(f"The base {base.name} states this licence: {description.licence}\n", encoding="utf-8")
-
-
-_WRITER = '''\
-"""python load_model.py TEXT: what the model in this folder writes after TEXT, by {libraries} alone.
-With a chat template TEXT is what the user says."""
-import json, pathlib, sys
-import torch
-from {module} import {trunk_class}
-from transformers import AutoTokenizer
-here = pathlib.Path(__file__).resolve().parent
-encoder = json.loads((here / "encoder.json").read_text("utf-8"))
-trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
-{adapter}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
-template, text = encoder.get("template"), sys.argv[1]
-if template:
-    messages = [{{"role": "user", "content": text}}]
-    text = tokenizer.apply_chat_template(
-        messages, chat_template=template["source"], add_generation_prompt=True, tokenize=False)
-inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("start") is not None)
-read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
-with torch.inference_mode():
-    written = trunk.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                             max_new_tokens=256, do_sample=False)
-print(tokenizer.decode(written[0, read:], skip_special_tokens=True))
-'''
-_POOLINGS = {
-    "mean": "vectors.mean(1)",
-    "cls": "vectors[:, 0]",
-    "last": "vectors[:, -1]",
-}
-_OUTPUTS = {
-    "classification": "logits.softmax(0)",
-    "multi_label": "logits.sigmoid()",
-    "regression": "logits",
-}
-_LOADER = '''\
-"""python load_model.py TEXT [SECOND TEXT]: what the model in this folder answers, by {libraries} alone.
-A long text is cut; only tunewright reads windows."""
-import json, pathlib, sys
-import safetensors.torch, torch
-from {module} import {trunk_class}
-from transformers import AutoTokenizer
-here = pathlib.Path(__file__).resolve().parent
-head, encoder = (json.loads((here / name).read_text("utf-8")) for name in ("head.json", "encoder.json"))
-trunk = {trunk_class}.from_pretrained(here / "trunk"{options}).eval()
-{adapter}linear = safetensors.torch.load_file(here / "head.safetensors")
-texts = sys.argv[1:] if encoder.get("join") != "lines" else ["\\n".join(sys.argv[1:])]
-tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
-inputs = tokenizer(*texts, truncation=True, max_length=encoder["max_length"], return_tensors="pt")
-with torch.inference_mode():
-    vectors = trunk(**{{name: inputs[name] for name in inputs if name in {inputs}}}).last_hidden_state
-    logits = torch.nn.functional.linear({pooling}[0], linear["weight"], linear["bias"])
-print(json.dumps(dict(zip(head["labels"] or ["value"], {outputs}.tolist()))))
-'''
-
-
-def _loader(model: Model) -> str:
-    """A program that answers one text with the libraries' own classes alone."""
-    lora, trunk_class = has_lora(model), type(model.trunk)
-    adapt = 'trunk = __import__("peft").PeftModel.from_pretrained(trunk, here / "adapter").eval()\n'
-    if isinstance(model, TextModel):
-        return _WRITER.format(
-            libraries="transformers and peft" if lora else "transformers", module=trunk_class.__module__,
-            trunk_class=trunk_class.__name__, adapter=adapt if lora else "",
-        )  # fmt: skip
-    return _LOADER.format(
-        libraries="transformers and peft" if lora else "transformers",
-        module=trunk_class.__module__,
-        trunk_class=trunk_class.__name__,
-        options="".join(f", {name}={value}" for name, value in without_pooler(trunk_class).items()),
-        adapter=adapt if lora else "",
-        inputs=("input_ids", "attention_mask", *(("token_type_ids",) if model.shape.takes_types else ())),
-        pooling=_POOLINGS[model.shape.pooling],
-        outputs=_OUTPUTS[model.shape.kind],
-    )

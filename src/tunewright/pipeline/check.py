@@ -17,7 +17,7 @@ from tunewright.data.prepare import Prepared, prepare
 from tunewright.model.bases import find_base
 from tunewright.model.describe import Description, describe, refuse_unfit
 from tunewright.pipeline.estimate import Estimate, disk_bytes, estimate, free_bytes, refuse_full_disk
-from tunewright.pipeline.judge import answer_in_words
+from tunewright.pipeline.judge import answer_of_row
 from tunewright.pipeline.plan import SPLITS, Plan, make_plan, read_recipe
 from tunewright.recipe.errors import Refusal
 from tunewright.recipe.read import RecipeFile
@@ -239,7 +239,7 @@ def _look_at_supervision(seen: _Seen) -> list[Line]:
     for row in range(min(_SAMPLES, len(rows))):
         read = " ⏎ ".join(plan.encoder.decode_sample(encoded, row=row))
         read = read if len(read) <= _SAMPLE_CHARACTERS else f"{read[: _SAMPLE_CHARACTERS - 1]}…"
-        details.append(f"reads {read}  →  {answer_in_words(plan, rows.targets[row])}")
+        details.append(f"reads {read}  →  {answer_of_row(plan, row)}")
     return [_line("supervision", says, *details)]
 
 

@@ -264,7 +264,9 @@ class Fit:
         loss = mean_loss_of(logits, encoded, kind)
         if writes_text(kind):
             return math.exp(min(loss, 700.0)), loss
-        outputs = outputs_of(logits, encoded, kind, self.plan.prepared.labels)
+        outputs = outputs_of(
+            logits, encoded, kind, labels=self.plan.prepared.labels, inputs=self.plan.rows("validation").inputs
+        )
         return value_of(metric, outputs, targets, kind), loss
 
     def _targets(self) -> np.ndarray:

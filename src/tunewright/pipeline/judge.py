@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import importlib.metadata
+import json
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,17 +18,19 @@ import pyarrow
 import pyarrow.parquet
 
 import tunewright
-from tunewright.data.encode import Encoder
+from tunewright.data.encoders import AnyEncoder
 from tunewright.evaluate import evidence as evidence_of
 from tunewright.evaluate.card import write_card
 from tunewright.evaluate.gate import Verdict, VerdictLine, judge
 from tunewright.evaluate.metrics import UNMEASURED, calibration_bins, per_class, tabulate_confusion
 from tunewright.evaluate.report import Curve, ReportFacts, Setting, write_report
 from tunewright.evaluate.results import CHAMPION, Results, assess, pick_examples
+from tunewright.evaluate.wording import answer_in_words
+from tunewright.model.predict import row_of_asked
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.plan import SPLITS, Plan, digest
-from tunewright.pipeline.rungs import predict_champion, predict_rungs, predict_with
-from tunewright.recipe.tasks import better
+from tunewright.pipeline.rungs import predict_again, predict_champion, predict_rungs, predict_with
+from tunewright.recipe.tasks import KINDS, better, watched_metric
 from tunewright.serve.predictor import Predictor
 from tunewright.store import files
 from tunewright.store.registry import Registry
@@ -62,7 +65,7 @@ def judge_run(plan: Plan, run: Run, features: BaseFeatures, registry: Registry, 
     """
     predictor = Predictor.load(run.folder / "model", name=name)
     model = predict_with(predictor, plan, "model")
-    train = predict_with(predictor, plan, "model", "train")
+    train = predict_again(predictor, plan, "model", "train")
     rungs = predict_rungs(plan, features)
     champion, why = predict_champion(plan, registry)
     others = [*rungs, champion] if champion is not None else rungs
@@ -133,7 +136,7 @@ def _step(rung: Any, metric: str) -> dict[str, Any]:
 def _absent(plan: Plan) -> dict[str, str]:
     chosen = plan.recipe.evaluate.baselines or ()
     why = plan.reasons.get("evaluate.baselines", "the recipe leaves it out")
-    return {name: why for name in ("majority", "zero_shot", "knn", "probe") if name not in chosen}
+    return {name: why for name in KINDS[plan.recipe.task.kind].baselines if name not in chosen}
 
 
 def _supervision(plan: Plan) -> dict[str, Any]:
@@ -147,40 +150,43 @@ def _supervision(plan: Plan) -> dict[str, Any]:
 
 
 def _unsupervised(plan: Plan) -> int:
-    """Training rows of which the model reads no token, or whose answer is not a number."""
-    targets = plan.rows("train").targets
+    """Training rows of which the model reads no token, or that ask for none, or whose answer is not a number."""
+    encoded, targets = plan.encoded["train"], plan.rows("train").targets
     assert targets is not None
+    if encoded.answers_n is not None:
+        return int((np.bincount(row_of_asked(encoded), minlength=encoded.rows) == 0).sum())
     answered_r = np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
-    return int((~answered_r | (plan.encoded["train"].lengths_r() == 0)).sum())
+    return int((~answered_r | (encoded.lengths_r() == 0)).sum())
 
 
 def _labels_per_row(plan: Plan) -> float:
     targets = plan.rows("train").targets
     assert targets is not None
+    if targets.dtype == object:
+        return float(np.mean([len(answer) if isinstance(answer, tuple) else 1 for answer in targets]))
     return float(targets.sum(axis=1).mean()) if targets.ndim == 2 else 1.0
 
 
-def _samples(plan: Plan, encoder: Encoder) -> Iterator[dict[str, Any]]:
+def _samples(plan: Plan, encoder: AnyEncoder) -> Iterator[dict[str, Any]]:
     """What the model really reads of a few training rows, and the answer it is shown."""
     rows, encoded = plan.rows("train"), plan.encoded["train"]
     for index in range(min(_SAMPLES, len(rows))):
         text = " ⏎ ".join(encoder.decode_sample(encoded, row=index))
-        yield {"row": rows.ids[index], "read": text, "answer": answer_in_words(plan, rows.targets[index])}
+        yield {"row": rows.ids[index], "read": text, "answer": answer_of_row(plan, index)}
 
 
-def answer_in_words(plan: Plan, target: Any) -> str:
-    """A target as its label, its labels or its number."""
-    labels = plan.prepared.labels
-    if plan.recipe.task.kind == "classification":
-        return labels[int(target)]
-    if plan.recipe.task.kind == "multi_label":
-        return ", ".join(label for label, has in zip(labels, target, strict=True) if has) or "none"
-    return f"{float(target):g}"
+def answer_of_row(plan: Plan, row: int) -> str:
+    """The right answer of a training row in words."""
+    rows = plan.rows("train")
+    assert rows.targets is not None
+    return answer_in_words(
+        rows.targets[row], plan.recipe.task.kind, labels=plan.prepared.labels, text=rows.inputs[row][0]
+    )
 
 
 def _audits(plan: Plan, train: Predictions, test: Predictions, results: Results) -> dict[str, Any]:
     kind = plan.recipe.task.kind
-    overfitting = evidence_of.audit_overfitting(train, test, kind=kind, metric=results.metric)
+    overfitting = evidence_of.audit_overfitting(train, test, kind=kind, metric=watched_metric(kind, results.metric))
     return {"overfitting": overfitting, "calibration": evidence_of.audit_calibration(results)}
 
 
@@ -229,10 +235,9 @@ def _report_facts(
     if kind == "classification":
         classes = {"confusion": tabulate_confusion(model, labels)}
     if labels:
-        classes |= {
-            "classes": tuple(per_class(model, labels)),
-            "calibration": tuple(calibration_bins(model.outputs, model.targets)),
-        }
+        classes["classes"] = tuple(per_class(model, labels))
+    if KINDS[kind].labelled:
+        classes["calibration"] = tuple(calibration_bins(model.outputs, model.targets))
     return ReportFacts(
         name=plan.recipe.name, run=plan.id, model=name, base=plan.base.name, kind=kind,
         task=f"Reads {inputs} and answers {outputs}: {kind.replace('_', '-')}.",
@@ -299,9 +304,17 @@ def _write_predictions(path: Path, predictions: Sequence[Predictions], kind: str
         columns["rung"] += [said.rung] * len(said.row_ids)
         columns["split"] += [said.split] * len(said.row_ids)
         columns["row_id"] += said.row_ids
-        columns["target"] += np.atleast_2d(said.targets.T).T.astype(float).tolist()
-        columns["output"] += np.atleast_2d(said.outputs.T).T.astype(float).tolist()
+        columns["target"] += _written(said.targets)
+        columns["output"] += _written(said.outputs)
     sink = pyarrow.BufferOutputStream()
     table = pyarrow.table(columns).replace_schema_metadata({"kind": kind})
     pyarrow.parquet.write_table(table, sink)
     files.write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def _written(values: np.ndarray) -> list[Any]:
+    """A list of numbers for each row; of answers that are spans or texts, what they say as JSON."""
+    if values.dtype != object:
+        found: list[Any] = np.atleast_2d(values.T).T.astype(float).tolist()
+        return found
+    return [json.dumps(value, default=dataclasses.asdict, ensure_ascii=False) for value in values]

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
-import torch
 
 from tunewright.evaluate.baselines import knn, majority, zero_shot
-from tunewright.evaluate.heuristics import unigram
+from tunewright.evaluate.heuristics import (
+    copy,
+    dictionary,
+    first_sentence,
+    lead,
+    longest_turn,
+    most_common,
+    no_answer,
+    no_spans,
+    unigram,
+    usual_sentences,
+)
 from tunewright.evaluate.results import CHAMPION
-from tunewright.model.build import Model
+from tunewright.model.build import Model, writes_text
 from tunewright.model.predict import judge_tokens, row_of_asked
 from tunewright.model.probe import fit_probe
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.fit import mean_loss, rebuild
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.errors import Refusal
+from tunewright.recipe.tasks import KINDS
 from tunewright.serve.answering import sizes_of
-from tunewright.serve.predictor import Predictor
+from tunewright.serve.predictor import Predictor, ready_to_serve
 from tunewright.store.registry import Registry
 from tunewright.values import Predictions
 
@@ -28,16 +40,7 @@ _NEIGHBOURS = (1, 3, 5, 10, 20)
 
 def predict_rungs(plan: Plan, features: BaseFeatures) -> list[Predictions]:
     """The baselines that the recipe names, on the test rows; `seconds` leaves out vectors that were cached before."""
-    names = plan.recipe.evaluate.baselines or ()
-    answer: dict[str, Callable[[], np.ndarray]] = {
-        "majority": lambda: _majority(plan),
-        "zero_shot": lambda: _zero_shot(plan, features),
-        "knn": lambda: _knn(plan, features),
-        "probe": lambda: _probe(plan, features),
-    }
-    if plan.recipe.task.kind == "pretraining":
-        return [_LIKELIHOODS[name](plan) for name in names]
-    return [_predictions(plan, name, answer[name]) for name in names]
+    return [_RUNGS[name](plan, features, name) for name in plan.recipe.evaluate.baselines or ()]
 
 
 def predict_champion(plan: Plan, registry: Registry) -> tuple[Predictions | None, str]:
@@ -59,9 +62,27 @@ def predict_champion(plan: Plan, registry: Registry) -> tuple[Predictions | None
 
 def predict_with(predictor: Predictor, plan: Plan, rung: str, split: str = "test") -> Predictions:
     """What a loaded model says of the rows of one split."""
-    if plan.recipe.task.kind == "pretraining":
+    kind = plan.recipe.task.kind
+    if kind == "pretraining":
         return _likelihoods(plan, rung, predictor.model, split)
-    return _predictions(plan, rung, lambda: predictor.outputs_of_rows(plan.rows(split).inputs), split)
+    said = _predictions(plan, rung, lambda: predictor.outputs_of_rows(plan.rows(split).inputs), split)
+    if not writes_text(kind):
+        return said
+    encoded = plan.encoded[split]
+    return replace(said, sizes=sizes_of(judge_tokens(predictor.model, encoded), encoded))
+
+
+def predict_again(predictor: Predictor, plan: Plan, rung: str, split: str) -> Predictions:
+    """As `predict_with`, for figures that can be had without writing texts, which takes long: the outputs are empty."""
+    kind = plan.recipe.task.kind
+    if KINDS[kind].answers != "texts":
+        return predict_with(predictor, plan, rung, split)
+    rows, encoded = plan.rows(split), plan.encoded[split]
+    assert rows.targets is not None
+    return Predictions(
+        rung=rung, split=split, row_ids=rows.ids, outputs=np.full(len(rows), "", dtype=object), targets=rows.targets,
+        sizes=sizes_of(judge_tokens(predictor.model, encoded), encoded),
+    )  # fmt: skip
 
 
 def _likelihoods(plan: Plan, rung: str, model: Model, split: str = "test") -> Predictions:
@@ -130,13 +151,14 @@ def _classes(plan: Plan) -> int | None:
     return len(plan.prepared.labels) or None
 
 
-def _untouched_likelihoods(plan: Plan) -> Predictions:
+def _untouched(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
+    """The base as it came, asked like the model."""
     model = rebuild(plan, {}, phases=0)
-    model.trunk.to(getattr(torch, str(plan.recipe.compute.dtype)))
-    return _likelihoods(plan, "untouched", model)
+    model = ready_to_serve(model.eval(), str(plan.recipe.compute.dtype))
+    return predict_with(Predictor(model, plan.encoder, plan.prepared.labels, name=rung), plan, rung)
 
 
-def _unigram_likelihoods(plan: Plan) -> Predictions:
+def _unigram(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
     """Each token by how often it occurs in the training blocks, whatever stands before it."""
     rows, encoded, learned = plan.rows("test"), plan.encoded["test"], plan.encoded["train"]
     assert rows.targets is not None and learned.answers_n is not None and encoded.answers_n is not None
@@ -146,11 +168,56 @@ def _unigram_likelihoods(plan: Plan) -> Predictions:
     )
     sizes = np.stack([lost_r, encoded.lengths_r().astype(float), encoded.bytes_r.astype(float)], axis=1)
     return Predictions(
-        rung="unigram", split="test", row_ids=rows.ids, outputs=lost_r.astype(np.float32), targets=rows.targets,
+        rung=rung, split="test", row_ids=rows.ids, outputs=lost_r.astype(np.float32), targets=rows.targets,
         seconds=time.perf_counter() - started, sizes=sizes,
     )  # fmt: skip
 
 
-_LIKELIHOODS: dict[str, Callable[[Plan], Predictions]] = {
-    "untouched": _untouched_likelihoods, "unigram": _unigram_likelihoods,
-}  # fmt: skip
+def _texts(plan: Plan, split: str) -> list[str]:
+    """What each row asks about: its first input column, or the last thing that was said to the model."""
+    rows = plan.rows(split)
+    if rows.columns is not None:
+        return [max(columns, key=len) for columns in rows.columns]
+    return [str(turns[-1]) for turns in rows.inputs]
+
+
+def _dictionary(plan: Plan) -> np.ndarray:
+    train = plan.rows("train")
+    return dictionary([text for (text,) in train.inputs], _targets(plan, "train"),
+                      [text for (text,) in plan.rows("test").inputs])  # fmt: skip
+
+
+def _lead(plan: Plan) -> np.ndarray:
+    sentences = usual_sentences([str(answer) for answer in _targets(plan, "train")], _texts(plan, "train"))
+    return lead(_texts(plan, "test"), sentences)
+
+
+_Rung = Callable[[Plan, BaseFeatures, str], Predictions]
+
+
+def _saying(answer: Callable[[Plan], np.ndarray]) -> _Rung:
+    """A rung of a function that answers all test rows of a plan."""
+    return lambda plan, features, rung: _predictions(plan, rung, lambda: answer(plan))
+
+
+def _seeing(answer: Callable[[Plan, BaseFeatures], np.ndarray]) -> _Rung:
+    """A rung of a function that also sees the base's vectors."""
+    return lambda plan, features, rung: _predictions(plan, rung, lambda: answer(plan, features))
+
+
+_RUNGS: dict[str, _Rung] = {
+    "majority": _saying(_majority),
+    "zero_shot": _seeing(_zero_shot),
+    "knn": _seeing(_knn),
+    "probe": _seeing(_probe),
+    "no_spans": _saying(lambda plan: no_spans(len(plan.rows("test")))),
+    "dictionary": _saying(_dictionary),
+    "no_answer": _saying(lambda plan: no_answer(len(plan.rows("test")))),
+    "first_sentence": _saying(lambda plan: first_sentence([context for _, context in plan.rows("test").inputs])),
+    "most_common": _saying(lambda plan: most_common(_targets(plan, "train"), len(plan.rows("test")))),
+    "copy": _saying(lambda plan: copy(_texts(plan, "test"))),
+    "lead": _saying(_lead),
+    "longest_turn": _saying(lambda plan: longest_turn(_texts(plan, "test"))),
+    "unigram": _unigram,
+    "untouched": _untouched,
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import signal
 import socket
@@ -51,12 +52,13 @@ class Predict:
         began = time.perf_counter()
         asked = read_request(body, max_inputs=self._service.limits.inputs)
         served = self._service.find(asked.model)
-        outputs = await self._service.answer(served, served.rows(asked), receive)
+        rows = served.rows(asked)
+        outputs = await self._service.answer(served, rows, receive)
         content = to_json(
             {
                 "model": served.name,
                 "version": served.version,
-                "predictions": [_written(prediction) for prediction in served.predictor.answers(outputs)],
+                "predictions": [_written(prediction) for prediction in served.predictor.answers(outputs, rows)],
                 "latency_ms": round((time.perf_counter() - began) * 1000, 2),
             }
         )
@@ -271,4 +273,4 @@ def _written(prediction: Prediction) -> dict[str, Any]:
         return {"label": prediction.label, "probabilities": prediction.probabilities}
     if isinstance(prediction, LabelsPrediction):
         return {"labels": prediction.labels, "probabilities": prediction.probabilities}
-    return {"value": prediction.value}
+    return dataclasses.asdict(prediction)

@@ -12,14 +12,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from tunewright.data.encoders import AnyEncoder, load_encoder
+from tunewright.data.encoders import AnyEncoder, encode_rows, load_encoder
 from tunewright.model.adapters import has_lora, merge_lora
 from tunewright.model.build import Model
 from tunewright.model.packed import pack
 from tunewright.model.weights import hash_of, load_model
 from tunewright.recipe.errors import DataRefusal, nearest
 from tunewright.serve.answering import logits_of, outputs_of
-from tunewright.values import Encoded
+from tunewright.values import Encoded, Rows, Span
 
 Input = str | tuple[str, ...] | Mapping[str, str]
 Row = tuple[str, ...]
@@ -54,7 +54,35 @@ class ValuePrediction:
     value: float
 
 
-Prediction = LabelPrediction | LabelsPrediction | ValuePrediction
+@dataclass(frozen=True, slots=True)
+class SpanFound:
+    """A part of the text: its characters, what it is, its text, and how probable that is."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpansPrediction:
+    """The parts of a text that have a label, in order."""
+
+    spans: tuple[SpanFound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPrediction:
+    """The part of the context that answers the question; all None where the context does not say."""
+
+    answer: str | None
+    start: int | None = None
+    end: int | None = None
+    probability: float | None = None
+
+
+Prediction = LabelPrediction | LabelsPrediction | ValuePrediction | SpansPrediction | AnswerPrediction
 
 
 class InputRefusal(DataRefusal):
@@ -127,10 +155,11 @@ class Predictor:
 
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         """One prediction per input, in order. Raises InputRefusal for the first that cannot be read."""
-        return self.answers(self.outputs(inputs))
+        rows = self.rows(inputs)
+        return self.answers(self.outputs_of_rows(rows), rows)
 
     def outputs(self, inputs: Sequence[Input]) -> np.ndarray:
-        """Probabilities float32 [r, c], or values float32 [r] for a regression. Raises InputRefusal."""
+        """As `Predictions.outputs` by the kind of task. Raises InputRefusal."""
         return self.outputs_of_rows(self.rows(inputs))
 
     def logits(self, inputs: Sequence[Input]) -> np.ndarray:
@@ -146,15 +175,16 @@ class Predictor:
     def outputs_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
         """As `outputs`, of rows that `rows` has checked."""
         parts = [rows[start : start + _ROWS_PER_PART] for start in range(0, max(len(rows), 1), _ROWS_PER_PART)]
-        encoded = [self._encoded(part) for part in parts]
-        return np.concatenate(
-            [outputs_of(logits_of(self.model, part), part, self.task, self.labels) for part in encoded]
-        )
+        return np.concatenate([self._outputs(part) for part in parts])
 
-    def answers(self, outputs: np.ndarray) -> list[Prediction]:
-        """What rows of outputs mean, with probabilities to six decimals."""
+    def answers(self, outputs: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
+        """What the outputs of rows mean, with probabilities to six decimals."""
         if self.task == "regression":
             return [ValuePrediction(float(value)) for value in outputs]
+        if self.task == "token_classification":
+            return [_spans_found(spans, text) for spans, (text, *_) in zip(outputs, rows, strict=True)]
+        if self.task == "question_answering":
+            return [_answer_found(span) for span in outputs]
         rounded = np.round(outputs.astype(np.float64), _DECIMALS).tolist()
         if self.task == "classification":
             best = outputs.argmax(axis=1).tolist()
@@ -174,9 +204,16 @@ class Predictor:
         parts = [rows[start : start + _ROWS_PER_PART] for start in range(0, max(len(rows), 1), _ROWS_PER_PART)]
         return np.concatenate([logits_of(self.model, self._encoded(part)) for part in parts])
 
+    def _outputs(self, rows: Sequence[Row]) -> np.ndarray:
+        encoded = self._encoded(rows)
+        logits = logits_of(self.model, encoded)
+        return outputs_of(logits, encoded, self.task, labels=self.labels, inputs=rows)
+
     def _encoded(self, rows: Sequence[Row]) -> Encoded:
+        nameless = ("",) * len(rows)
         with self._encoding:
-            return self.encoder.encode(rows)
+            given = Rows(ids=nameless, origins=nameless, inputs=tuple(rows), targets=None)
+            return encode_rows(self.encoder, given, kind=self.task, labels=self.labels)
 
     def _row(self, value: Input, index: int) -> Row:
         if isinstance(value, str):
@@ -222,6 +259,20 @@ class Predictor:
                     remedy=f"The model reads: {', '.join(self.columns)}.",
                 )
         return tuple(value[column] for column in self.columns)
+
+
+def _spans_found(spans: Sequence[Span], text: str) -> SpansPrediction:
+    return SpansPrediction(tuple(
+        SpanFound(span.start, span.end, span.label, text[span.start : span.end],
+                  round(span.probability or 0.0, _DECIMALS))
+        for span in spans
+    ))  # fmt: skip
+
+
+def _answer_found(span: Span | None) -> AnswerPrediction:
+    if span is None:
+        return AnswerPrediction(None)
+    return AnswerPrediction(span.label, span.start, span.end, round(span.probability or 0.0, _DECIMALS))
 
 
 def ready_to_serve(model: Model, dtype: str) -> Model:

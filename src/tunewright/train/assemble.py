@@ -88,14 +88,15 @@ def assemble(
     recipe: Recipe, index: int, *, targets: np.ndarray, classes: int, description: Description, cached: bool
 ) -> Pieces:
     """The engine's pieces for phase `index` of a resolved recipe; `targets` are the training answers."""
-    phase, where = recipe.phases[index], f"phases.{index}"
+    phase, where, kind = recipe.phases[index], f"phases.{index}", recipe.task.kind
     objectives = [
-        (VOCABULARY.build("objective", o, where=f"{where}.objective").fitted(targets, classes=classes), o.weight)
+        (VOCABULARY.build("objective", o, where=f"{where}.objective").fitted(targets, kind=kind, classes=classes),
+         o.weight)
         for o in phase.objective
-    ]
+    ]  # fmt: skip
     assert phase.budget is not None and phase.rows_per_update is not None, "assemble reads resolved recipes"
     return Pieces(
-        kind=recipe.task.kind,
+        kind=kind,
         objectives=objectives,
         schedule=VOCABULARY.build("schedule", phase.schedule),
         optimizer=VOCABULARY.build("optimizer", phase.optimizer),

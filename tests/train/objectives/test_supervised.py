@@ -69,7 +69,7 @@ def test_smoothed_multi_label_draws_each_answer_towards_a_half():
 
 def test_balanced_weights_give_every_class_the_same_total_and_the_rows_their_number():
     targets = np.array([0] * 6 + [1] * 3 + [2] * 1)
-    fitted = Supervised(class_weights="balanced").fitted(targets, classes=3)
+    fitted = Supervised(class_weights="balanced").fitted(targets, kind="classification", classes=3)
     batch = context("classification", rows=10, classes=3).batch
     batch = replace(batch, targets=torch.from_numpy(targets), weights_m=torch.ones(10))
     weights = fitted.weights(batch)
@@ -82,7 +82,7 @@ def test_balanced_weights_give_every_class_the_same_total_and_the_rows_their_num
 def test_weighted_classification_is_the_weighted_mean_of_torch():
     given = context("classification", rows=30)
     targets = given.batch.targets
-    fitted = Supervised(class_weights="balanced").fitted(targets.numpy(), classes=4)
+    fitted = Supervised(class_weights="balanced").fitted(targets.numpy(), kind="classification", classes=4)
     batch = replace(given.batch, weights_m=torch.ones(30))
     weights = fitted.weights(batch)
     ours = (fitted.values(given) * weights).sum() / weights.sum()
@@ -90,20 +90,20 @@ def test_weighted_classification_is_the_weighted_mean_of_torch():
 
 
 def test_a_class_that_no_training_row_has_gets_a_finite_weight():
-    fitted = Supervised(class_weights="balanced").fitted(np.array([0, 0, 2]), classes=3)
+    fitted = Supervised(class_weights="balanced").fitted(np.array([0, 0, 2]), kind="classification", classes=3)
     assert torch.isfinite(fitted.weight_c).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_class_weights_the_weights_are_those_of_the_rows(kind):
     given = context(kind)
-    objective = Supervised().fitted(given.batch.targets.numpy(), classes=4)
+    objective = Supervised().fitted(given.batch.targets.numpy(), kind="classification", classes=4)
     assert torch.equal(objective.weights(given.batch), given.batch.weights_m)
 
 
 def test_class_weights_multiply_the_weights_of_the_rows():
     given = context("classification")
-    fitted = Supervised(class_weights="balanced").fitted(given.batch.targets.numpy(), classes=4)
+    fitted = Supervised(class_weights="balanced").fitted(given.batch.targets.numpy(), kind="classification", classes=4)
     expected = given.batch.weights_m * fitted.weight_c[given.batch.targets]
     assert torch.equal(fitted.weights(given.batch), expected)
 

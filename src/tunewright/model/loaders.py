@@ -1,0 +1,104 @@
+"""The program that is saved beside a model and answers without tunewright. Knows shapes; must not know files."""
+
+from __future__ import annotations
+
+from tunewright.model.adapters import has_lora
+from tunewright.model.build import Model, writes_text
+from tunewright.model.describe import without_pooler
+
+_POOLINGS = {
+    "mean": "vectors.mean(1)",
+    "cls": "vectors[:, 0]",
+    "last": "vectors[:, -1]",
+}
+_OUTPUTS = {
+    "classification": "logits.softmax(0)",
+    "multi_label": "logits.sigmoid()",
+    "regression": "logits",
+}
+_OPENING = '''\
+"""python load_model.py {usage}, by {libraries} alone.
+A long text is cut; only tunewright reads windows."""
+import json, pathlib, sys
+import safetensors.torch, torch
+from {module} import {trunk_class}
+from transformers import AutoTokenizer
+here = pathlib.Path(__file__).resolve().parent
+head, encoder = (json.loads((here / name).read_text("utf-8")) for name in ("head.json", "encoder.json"))
+trunk = {trunk_class}.from_pretrained(here / "trunk"{options}).eval()
+{adapter}linear = safetensors.torch.load_file(here / "head.safetensors")
+tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+'''
+_LOADER = _OPENING + '''\
+texts = sys.argv[1:] if encoder.get("join") != "lines" else ["\\n".join(sys.argv[1:])]
+inputs = tokenizer(*texts, truncation=True, max_length=encoder["max_length"], return_tensors="pt")
+with torch.inference_mode():
+    vectors = trunk(**{{name: inputs[name] for name in inputs if name in {inputs}}}).last_hidden_state
+    logits = torch.nn.functional.linear({pooling}[0], linear["weight"], linear["bias"])
+print(json.dumps(dict(zip(head["labels"] or ["value"], {outputs}.tolist()))))
+'''
+_AT_TOKENS = _OPENING + '''\
+inputs = tokenizer(*sys.argv[1:], truncation=True, max_length=encoder["max_length"], return_tensors="pt",
+                   return_offsets_mapping=True)
+offsets, parts = inputs["offset_mapping"][0].tolist(), inputs.sequence_ids(0)
+with torch.inference_mode():
+    vectors = trunk(**{{name: inputs[name] for name in inputs if name in {inputs}}}).last_hidden_state[0]
+    logits = torch.nn.functional.linear(vectors, linear["weight"], linear["bias"])
+'''
+_TAGGER = _AT_TOKENS + '''\
+tags = ["O", *(f"{{prefix}}-{{label}}" for label in head["labels"] for prefix in "BI")]
+for (start, end), tag in zip(offsets, logits.argmax(1).tolist()):
+    if start < end:
+        print(json.dumps([sys.argv[1][start:end], tags[tag]], ensure_ascii=False))
+'''
+_ANSWERER = _AT_TOKENS + '''\
+context = [i for i, part in enumerate(parts) if part == 1]
+best = max(((logits[i, 0] + logits[j, 1]).item(), i, j) for i in context for j in context if i <= j < i + 30)
+found = best[0] >= logits[0].sum().item()
+print(json.dumps(sys.argv[2][offsets[best[1]][0]:offsets[best[2]][1]] if found else None, ensure_ascii=False))
+'''
+_WRITER = '''\
+"""python load_model.py TEXT: what the model in this folder writes after TEXT, by {libraries} alone.
+With a chat template TEXT is what the user says."""
+import json, pathlib, sys
+import torch
+from {module} import {trunk_class}
+from transformers import AutoTokenizer
+here = pathlib.Path(__file__).resolve().parent
+encoder = json.loads((here / "encoder.json").read_text("utf-8"))
+trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
+{adapter}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+template, text = encoder.get("template"), sys.argv[1]
+if template:
+    messages = [{{"role": "user", "content": text}}]
+    text = tokenizer.apply_chat_template(
+        messages, chat_template=template["source"], add_generation_prompt=True, tokenize=False)
+inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("start") is not None)
+read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
+with torch.inference_mode():
+    written = trunk.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
+                             max_new_tokens=256, do_sample=False)
+print(tokenizer.decode(written[0, read:], skip_special_tokens=True))
+'''
+
+
+def loader_of(model: Model) -> str:
+    """A program that answers one text with the libraries' own classes alone."""
+    lora, trunk_class, kind = has_lora(model), type(model.trunk), model.shape.kind
+    adapt = 'trunk = __import__("peft").PeftModel.from_pretrained(trunk, here / "adapter").eval()\n'
+    said = {
+        "libraries": "transformers and peft" if lora else "transformers", "module": trunk_class.__module__,
+        "trunk_class": trunk_class.__name__, "adapter": adapt if lora else "",
+    }  # fmt: skip
+    if writes_text(kind):
+        return _WRITER.format(**said)
+    said["options"] = "".join(f", {name}={value}" for name, value in without_pooler(trunk_class).items())
+    inputs = ("input_ids", "attention_mask", *(("token_type_ids",) if model.shape.takes_types else ()))
+    if kind == "token_classification":
+        return _TAGGER.format(usage="TEXT: the tag of each piece of a word", inputs=inputs, **said)
+    if kind == "question_answering":
+        return _ANSWERER.format(usage="QUESTION CONTEXT: the answer, or null", inputs=inputs, **said)
+    return _LOADER.format(
+        usage="TEXT [SECOND TEXT]: what the model in this folder answers", inputs=inputs,
+        pooling=_POOLINGS[model.shape.pooling], outputs=_OUTPUTS[kind], **said,
+    )  # fmt: skip
