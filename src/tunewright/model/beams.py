@@ -22,7 +22,7 @@ from tunewright.model.lanes import begun
 
 @dataclass(eq=False, slots=True)
 class _Search:
-    """The search for one prompt's answer: `running` beams, best first, and the best `finished` ones with their means."""
+    """The search for one prompt's answer: `running` beams, best first, and the best `finished` ones by their means."""
 
     beams: int
     running: list[Answer]
@@ -40,8 +40,8 @@ class _Search:
     def extend(self, scores_bv: Tensor, continued_bv: Tensor, candidates: int) -> list[tuple[int, int]]:
         """Go on with the best continuations; returns beam and token of each beam that runs on.
 
-        `scores_bv` are log-probabilities of the next token of each running beam, `continued_bv` those of the whole beam,
-        minus infinity where not permitted. A continuation that ends counts only among the first `beams` of all.
+        `scores_bv` are log-probabilities of the next token of each running beam, `continued_bv` those of the beam with
+        it, minus infinity where not permitted. A continuation that ends counts only among the first `beams` of all.
         """
         count = min(candidates, continued_bv.numel())
         best, places = continued_bv.flatten().topk(count)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
@@ -74,7 +73,7 @@ def new_cache(config: PreTrainedConfig) -> Cache:
     unknown = sorted(kind.__name__ for kind in kinds - {DynamicLayer, DynamicSlidingWindowLayer})
     if unknown:
         raise BaseRefusal(
-            f"A {config.model_type} model keeps more than keys and values of the tokens it read ({', '.join(unknown)}).",
+            f"A {config.model_type} model keeps more than keys and values of what it read ({', '.join(unknown)}).",
             where="base",
             remedy="generate with a base whose layers attend to tokens, such as Llama, Qwen, GPT-2, T5 or BART.",
         )

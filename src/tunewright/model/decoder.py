@@ -1,4 +1,4 @@
-"""Many prompts answered together, a token of each at a time. Knows models and how tokens are chosen; must not know rows.
+"""Many prompts answered together, a token of each at a time. Knows models and sampling; must not know rows.
 
 Prompts of different lengths are answered side by side. Those that are done make room for those that wait, and nobody's
 answer depends on who else is there: positions, random numbers and constraints are each prompt's own.
@@ -90,7 +90,7 @@ class Decoder:
         self, prompt: Sequence[int], *, sampling: Sampling, constraint: Constraint | None = None, copy: int = 0,
         told: bool = False,
     ) -> Answer:  # fmt: skip
-        """A prompt to answer; it waits for room. `copy` tells equal prompts apart, `told` is for reading the text early.
+        """A prompt to answer; it waits for room. `copy` tells equal prompts apart, `told` is for text before the end.
 
         Raises as `refuse_impossible`. A beam search is not for here.
         """

@@ -1,4 +1,4 @@
-"""From prompts to texts: all at once, as a stream, or alone and together to compare. Must not know rows or templates."""
+"""From prompts to texts: all at once, as a stream, or alone and together to compare. Must not know rows."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def generate(
     """The answers to `prompts` (token ids; for an encoder-decoder model its source's), in their order.
 
     The longest prompts begin, the others follow as there is room for keys and values of `tokens_per_batch` tokens. An
-    answer is the same whatever else is asked beside it, up to the rounding of sums (`differences` lists what that does).
-    `ends` replaces the tokens that end an answer. `on_done` hears of each answer when it is complete. When `should_stop`
-    says so, answers that are not complete are returned as they are, with the finish "cancelled".
+    answer is the same whatever else is asked beside it, up to the rounding of sums (`differences` lists what that
+    does). `ends` replaces the tokens that end an answer. `on_done` hears of each answer when it is complete. When
+    `should_stop` says so, answers that are not complete are returned as they are, with the finish "cancelled".
 
-    Raises DataRefusal where a prompt is empty or longer than the model's context less `max_new_tokens`, and RecipeRefusal
-    where a constraint cannot hold under this sampling; nothing is computed then.
+    Raises DataRefusal where a prompt is empty or longer than the model's context less `max_new_tokens`, and
+    RecipeRefusal where a constraint cannot hold under this sampling; nothing is computed then.
     """
     ends = end_tokens(lm, tokenizer) if ends is None else frozenset(ends)
     asked = _asked(prompts, constraint)
@@ -108,8 +108,8 @@ def _pieces(decoder: Decoder, answer: Answer) -> Iterator[str | Generated]:
 class Difference:
     """Where an answer given in a batch first leaves the one given alone.
 
-    `prompt` is its place among the prompts, `position` that of the token in the answer. `margin` is the difference of the
-    two largest logits there, alone: how little it took.
+    `prompt` is its place among the prompts, `position` that of the token in the answer. `margin` is the difference of
+    the two largest logits there, alone: how little it took.
     """
 
     prompt: int

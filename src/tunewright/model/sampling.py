@@ -26,7 +26,7 @@ class Sampling:
     Temperature divides the logits, then `top_k` keeps the most probable tokens, then `top_p` keeps of those the fewest
     that together reach it (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751). `beams` above 1 is a beam search by
     mean log-probability. An answer ends with an end token, before the first of the `stop` strings, or after
-    `max_new_tokens`; no end token is chosen before `min_new_tokens`. Raises RecipeRefusal for values that make no sense.
+    `max_new_tokens`; no end token is chosen before `min_new_tokens`. Raises RecipeRefusal for what makes no sense.
     """
 
     max_new_tokens: int = 256
