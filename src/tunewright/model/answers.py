@@ -81,7 +81,7 @@ def certain(text: str, stops: Collection[str]) -> int:
     """How many characters of `text` no stop string can still swallow, whatever comes next."""
     for length in range(min(len(text), max(map(len, stops), default=1) - 1), 0, -1):
         tail = text[-length:]
-        if any(stop.startswith(tail) for stop in stops):
+        if any(len(stop) > length and stop.startswith(tail) for stop in stops):
             return len(text) - length
     return len(text)
 

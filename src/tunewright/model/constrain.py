@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tunewright.model.automaton import Automaton, Paths
 from tunewright.model.json_form import write_schema
-from tunewright.model.vocabulary import Vocabulary
+from tunewright.model.token_bytes import TokenBytes
 from tunewright.recipe.errors import RecipeRefusal
 
 _MASKS_KEPT = 512  # of one schema; 64 MB with the largest vocabularies
@@ -107,22 +107,22 @@ class JsonOf(Constraint):
 
     start = _BEGUN
 
-    def __init__(self, schema: dict, vocabulary: Vocabulary):
+    def __init__(self, schema: dict, written: TokenBytes):
         paths = Paths()
         begin, end, needed = write_schema(schema, paths)
-        missing = vocabulary.unwritable(needed)
+        missing = ", ".join(map(repr, written.unwritable(needed)))
         if missing:
             raise RecipeRefusal(
-                f"The vocabulary of {vocabulary.name} cannot write {' '.join(missing)}, which this schema needs.",
+                f"The vocabulary of {written.name} cannot write {missing}, which this schema needs.",
                 where="schema", remedy="use another base, or have it answer in plain text.",
             )  # fmt: skip
-        self._vocabulary = vocabulary
+        self._written = written
         self._automaton = Automaton(paths, start=begin, end=end)
         self._masks: dict[int, Tensor] = {}
 
     def allowed(self, state: int) -> Tensor:
         if state not in self._masks:
-            table = self._vocabulary.first_table if state == _BEGUN else self._vocabulary.later_table
+            table = self._written.first_table if state == _BEGUN else self._written.later_table
             if len(self._masks) == _MASKS_KEPT:
                 del self._masks[next(iter(self._masks))]
             self._masks[state] = torch.from_numpy(self._automaton.may_follow(max(state, 0), *table))
@@ -132,7 +132,7 @@ class JsonOf(Constraint):
         return self._automaton.is_complete(max(state, 0))
 
     def after(self, state: int, token: int) -> int:
-        text = (self._vocabulary.first if state == _BEGUN else self._vocabulary.later)[token]
+        text = (self._written.first if state == _BEGUN else self._written.later)[token]
         assert text is not None
         there = self._automaton.after(max(state, 0), text)
         assert there is not None

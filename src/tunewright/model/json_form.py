@@ -18,7 +18,7 @@ from typing import Any
 from tunewright.model.automaton import Paths
 from tunewright.recipe.errors import RecipeRefusal, nearest
 
-_MOST_PLACES = 300_000
+_MOST_PLACES = 100_000
 _NOTES = frozenset({"title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated"})
 _ALTERNATIVES = frozenset({"type", "enum", "const", "anyOf"})
 _KEYWORDS = {
@@ -31,17 +31,18 @@ _DIGITS, _HEX = b"0123456789", b"0123456789abcdefABCDEF"
 _STRING_NEEDS = '"\\0123456789'  # what an escape that was begun can always go on with
 
 
-def write_schema(schema: Any, paths: Paths) -> tuple[int, int, str]:
-    """Writes the values of `schema` into `paths`; returns where they begin and end, and the characters that they need.
+def write_schema(schema: Any, paths: Paths) -> tuple[int, int, list[str]]:
+    """Writes the values of `schema` into `paths`; returns where they begin and end, and what must be writable.
 
-    One space may stand before. Raises RecipeRefusal, with the keyword and where it stands, for what is not understood.
+    That is characters, but a space with what stands behind it, since many vocabularies have it only so. One space may
+    stand before the whole. Raises RecipeRefusal, with the keyword and where it stands, for what is not understood.
     """
     writer = _Writer(paths)
     begin, after_space = paths.place(), paths.place()
     paths.shortcut(begin, after_space)
     paths.one_of(begin, b" ", after_space)
     end = writer.value(schema, after_space, "schema")
-    return begin, end, "".join(sorted(writer.needed))
+    return begin, end, sorted(writer.needed)
 
 
 class _Writer:
@@ -93,7 +94,7 @@ class _Writer:
         return end
 
     def _text(self, start: int, text: str) -> int:
-        self.needed |= set(text)
+        self.needed |= {char + after if char == " " else char for char, after in zip(text, text[1:] + " ", strict=True)}
         return self.paths.text(start, text)
 
     def _mark(self, start: int, mark: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +18,7 @@ _FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
 _BEYOND_ASCII = frozenset(range(0x80, 0xC0)) | frozenset(range(0xC2, 0xF5))  # bytes that UTF-8 uses there
 
 
-class Vocabulary:
+class TokenBytes:
     """The bytes that each token adds to a text, at its beginning (`first`) and later on (`later`); None where it may
     not be used, as special tokens may not.
 
@@ -37,20 +38,21 @@ class Vocabulary:
         first, later = written(tokenizer, names, added)
         self.first = [None if token in special else text or None for token, text in enumerate(first)]
         self.later = [None if token in special else text or None for token, text in enumerate(later)]
-        self.singles = frozenset(text for text in self.later if text is not None)
+        self.texts = frozenset(text for text in self.later if text is not None)
         if not self._has_all_bytes:
             self.first, self.later = ([_if_whole(text) for text in one] for one in (self.first, self.later))
 
     @property
     def _has_all_bytes(self) -> bool:
-        return all(bytes([byte]) in self.singles for byte in _BEYOND_ASCII)
+        return all(bytes([byte]) in self.texts for byte in _BEYOND_ASCII)
 
-    def unwritable(self, text: str) -> list[str]:
-        """The characters of `text` that no token, nor the tokens of its bytes, can write behind any other text."""
+    def unwritable(self, needed: Iterable[str]) -> list[str]:
+        """Those of the texts that neither a token nor the tokens of their bytes can write behind any other text."""
         return [
-            char for char in dict.fromkeys(text)
-            if char.encode() not in self.singles and not all(bytes([b]) in self.singles for b in char.encode())
-        ]  # fmt: skip
+            text
+            for text in needed
+            if text.encode() not in self.texts and not all(bytes([byte]) in self.texts for byte in text.encode())
+        ]
 
     @cached_property
     def first_table(self) -> tuple[np.ndarray, np.ndarray]:
