@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunewright.recipe.errors import RecipeRefusal, nearest
 from tunewright.recipe.schema import Task
@@ -42,9 +42,15 @@ class Prompting:
     @classmethod
     def of(cls, task: Task) -> Prompting:
         """The prompts of `task`. Raises RecipeRefusal for one that names no input column or one that is not there."""
-        prompts = tuple(_prompts(task.prompts or (), "task.prompts", task.inputs))
+        found = cls.read(task.prompts or (), columns=task.inputs, system=task.system or "")
         unseen = tuple(_prompts(task.unseen_prompts or (), "task.unseen_prompts", task.inputs))
-        return cls(prompts, unseen or prompts, task.system or "")
+        return replace(found, unseen=unseen or found.prompts)
+
+    @classmethod
+    def read(cls, written: Sequence[str], *, columns: Sequence[str], system: str) -> Prompting:
+        """The prompts as a recipe writes them, none held out. Raises as `of`."""
+        prompts = tuple(_prompts(written, "task.prompts", columns))
+        return cls(prompts, prompts, system)
 
     def turns(self, inputs: Sequence[str], *, row_id: str, prompts: Sequence[Prompt] | None = None) -> tuple[Turn, ...]:
         """The turns up to the answer; of a conversation its own, of columns the text that a prompt makes of them.

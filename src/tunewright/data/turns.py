@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunewright.data.chat_template import ChatTemplate, first_difference, overlapping
+from tunewright.data.prompts import Prompting
 from tunewright.recipe.errors import DataRefusal
 from tunewright.values import Encoded, Turn
 
@@ -37,7 +38,8 @@ class TurnEncoder:
 
     `long` says what happens to longer ones: `refuse` raises, `truncate` shortens the longest text that was said to the
     model at its end, never an answer. All answers of a conversation are learned.
-    `start` is the token with which an encoder-decoder begins to write, None for a decoder.
+    `start` is the token with which an encoder-decoder begins to write, None for a decoder. Who asks in columns instead
+    of turns is understood by `prompts` and `system`, as the recipe writes them. `room` tokens are for an answer.
     """
 
     max_length: int
@@ -45,6 +47,9 @@ class TurnEncoder:
     template: ChatTemplate | None
     start: int | None
     inputs: tuple[str, ...]
+    prompts: tuple[str, ...]
+    system: str
+    room: int
     tokenizer: Any = field(compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,10 +68,15 @@ class TurnEncoder:
             bytes_r=np.array([row.answer_bytes for row in rows], dtype=np.int64),
         )  # fmt: skip
 
-    def prompts(self, inputs: Sequence[tuple[str, ...]], *, room: int = 0) -> list[list[int]]:
+    def before_answers(self, inputs: Sequence[tuple[str, ...]]) -> list[list[int]]:
         """What the model reads before it writes, one list of ids a conversation; a decoder is left `room` to write."""
-        room = room if self.start is None else 0
+        room = self.room if self.start is None else 0
         return [self._prompt(tuple(turns), row, room)[0] for row, turns in enumerate(inputs)]
+
+    def turns_of(self, columns: Sequence[str]) -> tuple[Turn, ...]:
+        """What a row of columns says to the model, by the first of the prompts."""
+        prompting = Prompting.read(self.prompts[:1], columns=self.inputs, system=self.system)
+        return prompting.turns(columns, row_id="")
 
     def end_ids(self) -> frozenset[int]:
         """The tokens with which an answer ends: end of sequence, and what the template closes an answer with."""
@@ -111,15 +121,16 @@ class TurnEncoder:
     def to_json(self) -> dict[str, Any]:
         """Everything but the tokenizer, which is saved by its own means."""
         template = None if self.template is None else {"source": self.template.source, "special": self.template.special}
-        return {"reads": "turns", "max_length": self.max_length, "long": self.long,
-                "template": template, "start": self.start, "inputs": list(self.inputs)}  # fmt: skip
+        return {"reads": "turns", "max_length": self.max_length, "long": self.long, "template": template,
+                "start": self.start, "inputs": list(self.inputs), "prompts": list(self.prompts),
+                "system": self.system, "room": self.room}  # fmt: skip
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any], tokenizer: Any) -> TurnEncoder:
         """The encoder that `to_json` described, with its tokenizer."""
         template = None if written["template"] is None else ChatTemplate(**written["template"])
-        return cls(max_length=written["max_length"], long=written["long"],
-                   template=template, start=written["start"], inputs=tuple(written["inputs"]),
+        kept = {name: written[name] for name in ("max_length", "long", "start", "system", "room")}
+        return cls(**kept, template=template, inputs=tuple(written["inputs"]), prompts=tuple(written["prompts"]),
                    tokenizer=tokenizer)  # fmt: skip
 
     def _whole(self, turns: tuple[str, ...], answer: Turn, row: int) -> _Sequence:

@@ -19,9 +19,12 @@ _LOCATED = {"token_classification": 0, "question_answering": 1}  # the text that
 
 
 def build_encoder(
-    recipe: Recipe, encode: Encode, *, join: Any, tokenizer: Any, description: Description, root: Path
+    recipe: Recipe, encode: Encode, *, join: Any, tokenizer: Any, description: Description, root: Path, room: int = 0
 ) -> AnyEncoder:
-    """The encoder that `recipe` asks for, with the lengths of `encode`. Raises RecipeRefusal for what does not fit."""
+    """The encoder that `recipe` asks for, with the lengths of `encode`. Raises RecipeRefusal for what does not fit.
+
+    `room` is how many tokens an answer that is written may take.
+    """
     assert encode.max_length is not None
     answers, inputs = KINDS[recipe.task.kind].answers, recipe.task.inputs
     if answers == "nothing":
@@ -34,7 +37,8 @@ def build_encoder(
         return TurnEncoder(
             max_length=encode.max_length, long="truncate" if encode.long == "truncate" else "refuse",
             template=find_template(encode.chat_template, tokenizer, root=root) if decoder else None,
-            start=description.decoder_start, inputs=inputs, tokenizer=tokenizer,
+            start=description.decoder_start, inputs=inputs, prompts=recipe.task.prompts or (),
+            system=recipe.task.system or "", room=room, tokenizer=tokenizer,
         )  # fmt: skip
     return Encoder(
         max_length=encode.max_length, long=encode.long or "truncate", overlap=encode.overlap or 0, join=join,

@@ -136,7 +136,10 @@ def make_plan(file: RecipeFile) -> Plan:
             where=file.where("encode.max_length"),
             remedy=f"Give at most {description.longest}, and choose truncate or windows for longer texts.",
         )
-    encoder = make(encode, join=resolved.recipe.task.join or _default_join(recipe, description))
+    encoder = make(
+        encode, join=resolved.recipe.task.join or _default_join(recipe, description),
+        room=_room_for_answers(prepared, tokenizer, encode.max_length) if writes_text(recipe.task.kind) else 0,
+    )  # fmt: skip
     encoded = {
         split: encode_rows(encoder, getattr(prepared, split), kind=recipe.task.kind, labels=prepared.labels)
         for split in SPLITS
@@ -155,6 +158,16 @@ def _default_join(recipe: Recipe, description: Description) -> str | None:
     if recipe.task.kind == "question_answering":
         return "pair"
     return recipe.task.join or ("pair" if description.takes_types and len(recipe.task.inputs) == 2 else "lines")
+
+
+def _room_for_answers(prepared: Prepared, tokenizer: Any, max_length: int) -> int:
+    """Tokens that an answer may take: half as many again as the longest of training, at most half of what is read."""
+    targets = prepared.train.targets
+    if targets is None or targets.dtype != object:
+        return max_length // 2
+    answers = [str(answer) for answer in targets]
+    longest = max(map(len, tokenizer(answers, add_special_tokens=False, verbose=False)["input_ids"]), default=1)
+    return max(1, min(longest + longest // 2 + 8, max_length // 2))
 
 
 def _facts(

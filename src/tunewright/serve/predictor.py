@@ -13,9 +13,12 @@ import numpy as np
 import torch
 
 from tunewright.data.encoders import AnyEncoder, encode_rows, load_encoder
+from tunewright.data.turns import TurnEncoder
 from tunewright.model.adapters import has_lora, merge_lora
 from tunewright.model.build import Model
+from tunewright.model.generate import generate
 from tunewright.model.packed import pack
+from tunewright.model.sampling import Sampling
 from tunewright.model.weights import hash_of, load_model
 from tunewright.recipe.errors import DataRefusal, nearest
 from tunewright.serve.answering import logits_of, outputs_of
@@ -82,7 +85,16 @@ class AnswerPrediction:
     probability: float | None = None
 
 
-Prediction = LabelPrediction | LabelsPrediction | ValuePrediction | SpansPrediction | AnswerPrediction
+@dataclass(frozen=True, slots=True)
+class TextPrediction:
+    """What the model wrote."""
+
+    text: str
+
+
+Prediction = (
+    LabelPrediction | LabelsPrediction | ValuePrediction | SpansPrediction | AnswerPrediction | TextPrediction
+)
 
 
 class InputRefusal(DataRefusal):
@@ -170,7 +182,10 @@ class Predictor:
         """The inputs checked and brought into the order of `columns`. Raises InputRefusal, DataRefusal."""
         if isinstance(inputs, (str, Mapping)):
             raise DataRefusal("The inputs must be a list; this is a single one.", remedy="Put it in a list: [input].")
-        return [self._row(value, index) for index, value in enumerate(inputs)]
+        rows = [self._row(value, index) for index, value in enumerate(inputs)]
+        if isinstance(self.encoder, TurnEncoder):
+            return [self.encoder.turns_of(row) for row in rows]
+        return rows
 
     def outputs_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
         """As `outputs`, of rows that `rows` has checked."""
@@ -185,6 +200,8 @@ class Predictor:
             return [_spans_found(spans, text) for spans, (text, *_) in zip(outputs, rows, strict=True)]
         if self.task == "question_answering":
             return [_answer_found(span) for span in outputs]
+        if isinstance(self.encoder, TurnEncoder):
+            return [TextPrediction(text) for text in outputs]
         rounded = np.round(outputs.astype(np.float64), _DECIMALS).tolist()
         if self.task == "classification":
             best = outputs.argmax(axis=1).tolist()
@@ -205,9 +222,23 @@ class Predictor:
         return np.concatenate([logits_of(self.model, self._encoded(part)) for part in parts])
 
     def _outputs(self, rows: Sequence[Row]) -> np.ndarray:
+        if isinstance(self.encoder, TurnEncoder):
+            return self._written(self.encoder, rows)
         encoded = self._encoded(rows)
         logits = logits_of(self.model, encoded)
         return outputs_of(logits, encoded, self.task, labels=self.labels, inputs=rows)
+
+    def _written(self, encoder: TurnEncoder, rows: Sequence[Row]) -> np.ndarray:
+        """What the model writes in answer to turns, most probable token by token: object [r] of str."""
+        with self._encoding:
+            prompts, ends = encoder.before_answers(rows), encoder.end_ids()
+        sampling = Sampling(max_new_tokens=encoder.room)
+        written = np.empty(len(rows), dtype=object)
+        for place, said in enumerate(
+            generate(self.model.trunk, encoder.tokenizer, prompts, sampling=sampling, ends=ends)
+        ):
+            written[place] = said.text
+        return written
 
     def _encoded(self, rows: Sequence[Row]) -> Encoded:
         nameless = ("",) * len(rows)
