@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunewright.pipeline.evaluate import Evaluation
     from tunewright.pipeline.rank import Ranking
     from tunewright.pipeline.run import RunResult
+    from tunewright.pipeline.supervision import Sample
     from tunewright.serve.predictor import Prediction
     from tunewright.store.registry import Event, Version
 
@@ -53,6 +54,8 @@ def show_check(report: CheckReport) -> None:
             said, dash, why = detail.partition(" — ")
             strong = "" if line.state == "refused" or dash else "dim"
             grid.add_row("", "", "", Text.assemble((said, strong), (dash + why, "dim")))
+        for sample in line.samples:
+            grid.add_row("", "", "", _shown_sample(sample))
     console = output()
     console.print(grid)
     console.print()
@@ -64,6 +67,14 @@ def show_check(report: CheckReport) -> None:
     worth = f" Look at {_numbered('line', looks)} first." if looks else ""
     console.print(Text.assemble(("Ready to run.", "bold green"), worth))
     console.print(Text(f"tunewright run {report.recipe}", style="dim"))
+
+
+def _shown_sample(sample: Sample) -> Text:
+    """A training row: what is learned in green and underlined, what is only read dim."""
+    shown = Text("reads  ", style="bold")
+    for text, learned in sample.stretches:
+        shown.append(text, style="green underline" if learned else "dim")
+    return shown.append(f"  →  {sample.answer}") if sample.answer else shown
 
 
 def _numbered(noun: str, numbers: Sequence[str]) -> str:

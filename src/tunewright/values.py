@@ -247,8 +247,9 @@ class Predictions:
     | generation, summarisation, translation | object [r] of str |
     | pretraining | float32 [r]: the sum of −log probability over the row's tokens |
 
-    `sizes` has, for tasks whose answers are texts, what figures per token need: float64 [r, 3] of the summed −log
-    probability of the right answer, its tokens, and its bytes; NaN where a rung has no probabilities. `seconds` is the
+    A span that answers a question has its text as label. `sizes` has, for tasks that write text and for pretraining,
+    what figures per token need: float64 [r, 3] of the summed −log probability of the right answer, its tokens, and its
+    bytes; NaN where a rung has no probabilities. `seconds` is the
     wall time of predicting all rows, after loading; 0 if not timed.
     """
 

@@ -17,8 +17,8 @@ from tunewright.data.prepare import Prepared, prepare
 from tunewright.model.bases import find_base
 from tunewright.model.describe import Description, describe, refuse_unfit
 from tunewright.pipeline.estimate import Estimate, disk_bytes, estimate, free_bytes, refuse_full_disk
-from tunewright.pipeline.judge import answer_of_row
 from tunewright.pipeline.plan import SPLITS, Plan, make_plan, read_recipe
+from tunewright.pipeline.supervision import Sample, describe_supervision, samples
 from tunewright.recipe.errors import Refusal
 from tunewright.recipe.read import RecipeFile
 from tunewright.train.assemble import plan_phase
@@ -39,6 +39,7 @@ class Line:
     state: State
     says: str
     details: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()  # training rows as the model reads them
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,19 +229,27 @@ def _look_at_lengths(seen: _Seen) -> list[Line]:
 
 def _look_at_supervision(seen: _Seen) -> list[Line]:
     plan = seen.plan
-    rows, encoded = plan.rows("train"), plan.encoded["train"]
-    assert rows.targets is not None
-    cut = int((encoded.cut_r > 0).sum())
+    facts = describe_supervision(plan)
     says = (
-        f"each of {len(rows):,} training rows has an answer; {int(encoded.lengths_s.sum()):,} tokens an epoch, "
-        f"{cut:,} rows cut"
+        f"each of {facts['rows']:,} training rows has an answer; {facts['tokens_per_epoch']:,} tokens an epoch, "
+        f"{facts['rows_cut']:,} rows cut"
     )
-    details = []
-    for row in range(min(_SAMPLES, len(rows))):
-        read = " ⏎ ".join(plan.encoder.decode_sample(encoded, row=row))
-        read = read if len(read) <= _SAMPLE_CHARACTERS else f"{read[: _SAMPLE_CHARACTERS - 1]}…"
-        details.append(f"reads {read}  →  {answer_of_row(plan, row)}")
-    return [_line("supervision", says, *details)]
+    if "share_of_tokens_asked" in facts:
+        says += f"; {facts['share_of_tokens_asked']:.0%} of the tokens are learned"
+    if "answers_whose_end_is_trained" in facts:
+        says += f", the end of {facts['answers_whose_end_is_trained']:,} answers among them"
+    line = _line("supervision", says)
+    return [dataclasses.replace(line, samples=tuple(_shortened(sample) for sample in samples(plan, _SAMPLES)))]
+
+
+def _shortened(sample: Sample) -> Sample:
+    """A sample whose stretches fit a few lines of a terminal; long ones lose their middle."""
+    half = _SAMPLE_CHARACTERS // 2
+    shown = tuple(
+        (text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:half]} … {text[-half:]}", learned)
+        for text, learned in sample.stretches
+    )
+    return dataclasses.replace(sample, stretches=shown)
 
 
 def _look_at_decisions(seen: _Seen) -> list[Line]:

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
-import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,19 +17,17 @@ import pyarrow
 import pyarrow.parquet
 
 import tunewright
-from tunewright.data.encoders import AnyEncoder
 from tunewright.evaluate import evidence as evidence_of
 from tunewright.evaluate.card import write_card
 from tunewright.evaluate.gate import Verdict, VerdictLine, judge
 from tunewright.evaluate.metrics import UNMEASURED, calibration_bins, per_class, tabulate_confusion
 from tunewright.evaluate.report import Curve, ReportFacts, Setting, write_report
 from tunewright.evaluate.results import CHAMPION, Results, assess, pick_examples
-from tunewright.evaluate.wording import answer_in_words
-from tunewright.model.predict import row_of_asked
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.plan import SPLITS, Plan, digest
 from tunewright.pipeline.rungs import predict_again, predict_champion, predict_rungs, predict_with
-from tunewright.recipe.tasks import KINDS, better, watched_metric
+from tunewright.pipeline.supervision import describe_supervision
+from tunewright.recipe.tasks import KINDS, watched_metric
 from tunewright.serve.predictor import Predictor
 from tunewright.store import files
 from tunewright.store.registry import Registry
@@ -38,7 +35,6 @@ from tunewright.store.runs import Run, list_runs
 from tunewright.values import Predictions
 
 _PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scipy", "scikit-learn")
-_SAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ def judge_run(plan: Plan, run: Run, features: BaseFeatures, registry: Registry, 
     effect, parity = run.read_json("effect.json"), run.read_json("parity.json")
     verdict = _unless_disproved(judge(plan.recipe.gate, results), effect=effect, parity=parity)
     evidence = evidence_of.build_evidence(
-        results=results, rows=_rows(plan), supervision=_supervision(plan), effect=effect,
+        results=results, rows=_rows(plan), supervision=describe_supervision(plan), effect=effect,
         audits=_audits(plan, train, model, results), parity=parity, origin=_origin(plan, run),
     )  # fmt: skip
     facts = _report_facts(plan, run, results, verdict, model, rungs, name=name, seconds=seconds)
@@ -114,9 +110,10 @@ def _rows(plan: Plan) -> dict[str, Any]:
 
 
 def _verdict(results: Results, verdict: Verdict, evidence: Mapping[str, Any]) -> dict[str, Any]:
-    ladder = [_step(rung, results.metric) for rung in (results.model, *results.others)]
-    sign = better(results.metric, results.kind)
-    ladder.sort(key=lambda step: -sign * step["value"] if isinstance(step["value"], float) else math.inf)
+    measured = [rung for rung in (results.model, *results.others) if rung.figures[results.metric].value is not None]
+    unmeasured = [rung for rung in (results.model, *results.others) if rung.figures[results.metric].value is None]
+    measured.sort(key=lambda rung: -results.merit(results.metric, rung))
+    ladder = [_step(rung, results.metric) for rung in (*measured, *unmeasured)]
     return {
         "passed": verdict.passed, "outcome": verdict.outcome, "metric": results.metric, "rows": results.rows,
         "lines": evidence_of.plain([dataclasses.asdict(line) for line in verdict.lines]),
@@ -137,51 +134,6 @@ def _absent(plan: Plan) -> dict[str, str]:
     chosen = plan.recipe.evaluate.baselines or ()
     why = plan.reasons.get("evaluate.baselines", "the recipe leaves it out")
     return {name: why for name in KINDS[plan.recipe.task.kind].baselines if name not in chosen}
-
-
-def _supervision(plan: Plan) -> dict[str, Any]:
-    encoded, encoder = plan.encoded["train"], plan.encoder
-    cut = int((encoded.cut_r > 0).sum())
-    return {
-        "rows": encoded.rows, "tokens_per_epoch": int(encoded.lengths_s.sum()), "sequences": len(encoded.owner_s),
-        "rows_cut": cut, "tokens_cut": int(encoded.cut_r.sum()), "rows_without_supervision": _unsupervised(plan),
-        "labels_per_row": _labels_per_row(plan), "samples": list(_samples(plan, encoder)),
-    }  # fmt: skip
-
-
-def _unsupervised(plan: Plan) -> int:
-    """Training rows of which the model reads no token, or that ask for none, or whose answer is not a number."""
-    encoded, targets = plan.encoded["train"], plan.rows("train").targets
-    assert targets is not None
-    if encoded.answers_n is not None:
-        return int((np.bincount(row_of_asked(encoded), minlength=encoded.rows) == 0).sum())
-    answered_r = np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
-    return int((~answered_r | (encoded.lengths_r() == 0)).sum())
-
-
-def _labels_per_row(plan: Plan) -> float:
-    targets = plan.rows("train").targets
-    assert targets is not None
-    if targets.dtype == object:
-        return float(np.mean([len(answer) if isinstance(answer, tuple) else 1 for answer in targets]))
-    return float(targets.sum(axis=1).mean()) if targets.ndim == 2 else 1.0
-
-
-def _samples(plan: Plan, encoder: AnyEncoder) -> Iterator[dict[str, Any]]:
-    """What the model really reads of a few training rows, and the answer it is shown."""
-    rows, encoded = plan.rows("train"), plan.encoded["train"]
-    for index in range(min(_SAMPLES, len(rows))):
-        text = " ⏎ ".join(encoder.decode_sample(encoded, row=index))
-        yield {"row": rows.ids[index], "read": text, "answer": answer_of_row(plan, index)}
-
-
-def answer_of_row(plan: Plan, row: int) -> str:
-    """The right answer of a training row in words."""
-    rows = plan.rows("train")
-    assert rows.targets is not None
-    return answer_in_words(
-        rows.targets[row], plan.recipe.task.kind, labels=plan.prepared.labels, text=rows.inputs[row][0]
-    )
 
 
 def _audits(plan: Plan, train: Predictions, test: Predictions, results: Results) -> dict[str, Any]:
