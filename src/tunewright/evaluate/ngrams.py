@@ -33,8 +33,8 @@ def count_bleu(said: Sequence[str], true: Sequence[str]) -> np.ndarray:
 
 def tokenizer_for(true: Sequence[str]) -> str:
     """sacreBLEU's tokenizer: 13a, its default; zh where most letters are Han, which 13a would not part into words."""
-    han, letters = (sum(len(of_kind.findall(text)) for text in true) for of_kind in (_HAN, _LETTER))
-    return "zh" if 2 * han > letters else "13a"
+    counts = [_count_letters(text) for text in true]
+    return "zh" if 2 * sum(han for han, _ in counts) > sum(letters for _, letters in counts) else "13a"
 
 
 def bleu_score(sums_ks: np.ndarray) -> dict[str, np.ndarray]:
@@ -66,6 +66,12 @@ def chrf_score(sums_ks: np.ndarray) -> dict[str, np.ndarray]:
     below = BETA**2 * precision + recall
     score = np.divide((1 + BETA**2) * precision * recall, below, out=np.zeros(below.shape), where=below > 0)
     return {"chrf": score}
+
+
+@lru_cache(maxsize=PAIRS_REMEMBERED)
+def _count_letters(text: str) -> tuple[int, int]:
+    """Han letters, and letters of all scripts."""
+    return len(_HAN.findall(text)), len(_LETTER.findall(text))
 
 
 @cache
