@@ -61,7 +61,7 @@ def answer(model: str, texts: Sequence[str], *, file: Path | None, stdin: TextIO
 
 
 def _answered(predictor: Predictor, inputs: Sequence[Input], texts: tuple[str, ...], ids: tuple[str, ...]) -> Answered:
-    predictions = predictor.answers(predictor.outputs(inputs))
+    predictions = predictor.predict(inputs)
     return Answered(predictor.name, predictor.version, texts, ids, tuple(predictions))
 
 

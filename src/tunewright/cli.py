@@ -441,6 +441,8 @@ def _quieten_libraries() -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("TUNEWRIGHT_DEBUG") and not sys.warnoptions:
+        import logging
         import warnings
 
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it regrets a kernel that no one asked for
         warnings.simplefilter("ignore")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tunewright.data.encoders import encode_rows, rows_of_encoded
 from tunewright.data.prepare import read_rows
@@ -19,17 +16,14 @@ from tunewright.evaluate.metrics import ClassScore, measure, per_class
 from tunewright.evaluate.results import Figure
 from tunewright.evaluate.statistics import intervals
 from tunewright.model.bases import read_json
-from tunewright.model.build import writes_text
-from tunewright.model.predict import judge_tokens
 from tunewright.model.weights import ENCODER
+from tunewright.pipeline.rungs import predictions_of
 from tunewright.recipe.errors import StoreRefusal
 from tunewright.recipe.schema import Recipe
-from tunewright.serve.answering import sizes_of
 from tunewright.serve.predictor import Predictor
 from tunewright.store import files
 from tunewright.store.database import open_database
 from tunewright.store.registry import Registry, Version
-from tunewright.values import Predictions, Rows
 
 RECIPE = "recipe.resolved.json"
 _MODEL = "model"
@@ -96,7 +90,9 @@ def evaluate_model(model: str, data: str | Path) -> Evaluation:
     recipe = recipe_of(found.folder)
     predictor = Predictor.load(found.folder, name=found.name)
     rows, ledger = read_rows(recipe, Path(data), root=Path(), labels=predictor.labels, answers="required")
-    said = answer_given(predictor, rows)
+    encoded = encode_rows(predictor.encoder, rows, kind=recipe.task.kind, labels=predictor.labels)
+    judged = rows_of_encoded(predictor.encoder, rows, encoded, "given")
+    said = predictions_of(predictor, judged, encoded, rung="model", split="given")
     kind, options = recipe.task.kind, recipe.evaluate
     values = measure(said, kind)
     spans = intervals(
@@ -104,30 +100,11 @@ def evaluate_model(model: str, data: str | Path) -> Evaluation:
         labels=predictor.labels or None,
     )  # fmt: skip
     return Evaluation(
-        model=found.reference, data=str(data), kind=kind, metric=str(options.metric), rows=len(rows),
+        model=found.reference, data=str(data), kind=kind, metric=str(options.metric), rows=len(judged),
         dropped=ledger.counts()["dropped_because"], trained_on=_count_trained_on(found.folder, rows.ids),
         figures={m: Figure(values[m], spans[m]) for m in values},
         classes=tuple(per_class(said, predictor.labels)) if predictor.labels else (), seconds=said.seconds,
     )  # fmt: skip
-
-
-def answer_given(predictor: Predictor, rows: Rows, *, rung: str = "model", split: str = "given") -> Predictions:
-    """What a loaded model says of rows with answers, timed, and how likely it holds right answers that are texts."""
-    assert rows.targets is not None
-    encoder, kind, sizes = predictor.encoder, predictor.task, None
-    if writes_text(kind):
-        encoded = encode_rows(encoder, rows, kind=kind, labels=predictor.labels)
-        rows = rows_of_encoded(encoder, rows, encoded, split)
-        sizes = sizes_of(judge_tokens(predictor.model, encoded), encoded)
-    started = time.perf_counter()
-    if kind == "pretraining":
-        assert sizes is not None
-        outputs = sizes[:, 0].astype(np.float32)
-    else:
-        outputs = predictor.outputs_of_rows(rows.inputs)
-    seconds = time.perf_counter() - started
-    assert rows.targets is not None
-    return Predictions(rung, split, rows.ids, outputs, rows.targets, seconds, sizes=sizes)
 
 
 def recipe_of(folder: Path) -> Recipe:

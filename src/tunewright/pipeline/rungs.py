@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -22,18 +21,17 @@ from tunewright.evaluate.heuristics import (
     usual_sentences,
 )
 from tunewright.evaluate.results import CHAMPION
-from tunewright.model.build import Model, writes_text
+from tunewright.model.build import writes_text
 from tunewright.model.predict import judge_tokens, row_of_asked
 from tunewright.model.probe import fit_probe
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.fit import mean_loss, rebuild
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.errors import Refusal
-from tunewright.recipe.tasks import KINDS
 from tunewright.serve.answering import sizes_of
 from tunewright.serve.predictor import Predictor, ready_to_serve
 from tunewright.store.registry import Registry
-from tunewright.values import Predictions
+from tunewright.values import Encoded, Predictions, Rows
 
 _NEIGHBOURS = (1, 3, 5, 10, 20)
 
@@ -60,41 +58,33 @@ def predict_champion(plan: Plan, registry: Registry) -> tuple[Predictions | None
         return None, f"the champion cannot answer: {error}"
 
 
-def predict_with(predictor: Predictor, plan: Plan, rung: str, split: str = "test") -> Predictions:
-    """What a loaded model says of the rows of one split."""
-    kind = plan.recipe.task.kind
-    if kind == "pretraining":
-        return _likelihoods(plan, rung, predictor.model, split)
-    said = _predictions(plan, rung, lambda: predictor.outputs_of_rows(plan.rows(split).inputs), split)
-    if not writes_text(kind):
-        return said
-    encoded = plan.encoded[split]
-    return replace(said, sizes=sizes_of(judge_tokens(predictor.model, encoded), encoded))
+def predict_with(
+    predictor: Predictor, plan: Plan, rung: str, split: str = "test", *, writing: bool = True
+) -> Predictions:
+    """What a loaded model says of the rows of one split; `writing` as in `predictions_of`."""
+    return predictions_of(predictor, plan.rows(split), plan.encoded[split], rung=rung, split=split, writing=writing)
 
 
-def predict_again(predictor: Predictor, plan: Plan, rung: str, split: str) -> Predictions:
-    """As `predict_with`, for figures that can be had without writing texts, which takes long: the outputs are empty."""
-    kind = plan.recipe.task.kind
-    if KINDS[kind].answers != "texts":
-        return predict_with(predictor, plan, rung, split)
-    rows, encoded = plan.rows(split), plan.encoded[split]
+def predictions_of(
+    predictor: Predictor, rows: Rows, encoded: Encoded, *, rung: str, split: str, writing: bool = True
+) -> Predictions:
+    """What a loaded model says of rows with answers, timed, and how likely it holds right answers that are texts.
+
+    Without `writing`, which takes long, texts are left empty, for figures that do not look at them.
+    """
     assert rows.targets is not None
-    return Predictions(
-        rung=rung, split=split, row_ids=rows.ids, outputs=np.full(len(rows), "", dtype=object), targets=rows.targets,
-        sizes=sizes_of(judge_tokens(predictor.model, encoded), encoded),
-    )  # fmt: skip
-
-
-def _likelihoods(plan: Plan, rung: str, model: Model, split: str = "test") -> Predictions:
-    """How likely a model finds the blocks of one split."""
-    rows, encoded = plan.rows(split), plan.encoded[split]
-    assert rows.targets is not None
+    kind, sizes = predictor.task, None
+    if writes_text(kind):
+        sizes = sizes_of(judge_tokens(predictor.model, encoded), encoded)
     started = time.perf_counter()
-    sizes = sizes_of(judge_tokens(model, encoded), encoded)
-    return Predictions(
-        rung=rung, split=split, row_ids=rows.ids, outputs=sizes[:, 0].astype(np.float32), targets=rows.targets,
-        seconds=time.perf_counter() - started, sizes=sizes,
-    )  # fmt: skip
+    if kind == "pretraining":
+        assert sizes is not None
+        outputs = sizes[:, 0].astype(np.float32)
+    elif writes_text(kind) and not writing:
+        outputs = np.full(len(rows), "", dtype=object)
+    else:
+        outputs = predictor.outputs_of_rows(rows.inputs)
+    return Predictions(rung, split, rows.ids, outputs, rows.targets, time.perf_counter() - started, sizes=sizes)
 
 
 def _predictions(plan: Plan, rung: str, answer: Callable[[], np.ndarray], split: str = "test") -> Predictions:
