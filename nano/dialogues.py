@@ -1,5 +1,4 @@
-"""Dialogues of daily life and what they say in short: who speaks, how it is asked. Knows scenes;
-        must not know a corpus."""
+"""Dialogues of daily life and what they say in short. Knows scenes; must not know a corpus."""
 
 from __future__ import annotations
 
@@ -12,38 +11,66 @@ from nano.lists import person
 from nano.scenes import Scene, play
 from nano.wording import Person, contract, listed, say, tidy
 
-SCENES: tuple[Scene, ...] = (*scenes_home.SCENES, *scenes_out.SCENES, *scenes_work.SCENES, *scenes_three.SCENES,
-    *scenes_town.SCENES)
+SCENES: tuple[Scene, ...] = (
+    *scenes_home.SCENES,
+    *scenes_out.SCENES,
+    *scenes_work.SCENES,
+    *scenes_three.SCENES,
+    *scenes_town.SCENES,
+)
 
 GREETINGS = (
-    ("[Hi|Hello|Hey], {B}! [How are you?|How are things?|Long time no see!|Nice to see you.]",
-     "[Hi|Hello], {A}! [Fine, thanks.|I am well, thank you.|Not bad.|A bit tired, but fine.] "
-     "[And you?|How about you?|]"),
-    ("{B}! [What a surprise!|What are you doing here?|I did not expect you here.]",
-     "[Oh, hello {A}!|Hi {A}!] [I am just on my way home.|I had something to do nearby.|Good to see you.]"),
-    ("[Good morning|Good evening|Good afternoon], {B}.",
-    "[Good to see you|Hello|Good day], {A}. [Come in.|Sit down.|]"),
-    ("{B}, [do you have a minute|can I talk to you|have you got a moment]?",
-    "[Sure|Of course|Yes], [go ahead.|what is it?|I am listening.|what can I do for you?]"),
+    (
+        "[Hi|Hello|Hey], {B}! [How are you?|How are things?|Long time no see!|Nice to see you.]",
+        "[Hi|Hello], {A}! [Fine, thanks.|I am well, thank you.|Not bad.|A bit tired, but fine.] "
+        "[And you?|How about you?|]",
+    ),
+    (
+        "{B}! [What a surprise!|What are you doing here?|I did not expect you here.]",
+        "[Oh, hello {A}!|Hi {A}!] [I am just on my way home.|I had something to do nearby.|Good to see you.]",
+    ),
+    (
+        "[Good morning|Good evening|Good afternoon], {B}.",
+        "[Good to see you|Hello|Good day], {A}. [Come in.|Sit down.|]",
+    ),
+    (
+        "{B}, [do you have a minute|can I talk to you|have you got a moment]?",
+        "[Sure|Of course|Yes], [go ahead.|what is it?|I am listening.|what can I do for you?]",
+    ),
 )
 PARTINGS = (
-    ("[Well, I have to go.|I must hurry.|My bus is coming.|It is getting late.] [Bye|See you soon|Take care], {B}!",
-     "[Bye|See you|Goodbye|So long], {A}!"),
-    ("[Say hello to your family.|Give my love to your parents.|Say hello to everybody.]",
-    "[I will.|Will do.|Gladly.] [Bye!|Take care!|]"),
-    ("[Have a nice day|Enjoy your evening|Have a good week], {B}.",
-    "[You too!|The same to you, {A}.|Thanks, you too.]"),
+    (
+        "[Well, I have to go.|I must hurry.|My bus is coming.|It is getting late.] [Bye|See you soon|Take care], {B}!",
+        "[Bye|See you|Goodbye|So long], {A}!",
+    ),
+    (
+        "[Say hello to your family.|Give my love to your parents.|Say hello to everybody.]",
+        "[I will.|Will do.|Gladly.] [Bye!|Take care!|]",
+    ),
+    (
+        "[Have a nice day|Enjoy your evening|Have a good week], {B}.",
+        "[You too!|The same to you, {A}.|Thanks, you too.]",
+    ),
 )
-TURNS_OF_TALK = ("By the way, [one more thing.|something else.]", "Oh, before I forget:", "There is something else.",
+TURNS_OF_TALK = (
+    "By the way, [one more thing.|something else.]",
+    "Oh, before I forget:",
+    "There is something else.",
     "[And|Oh, and] another thing.",
-                 "[While you are here:|While we are talking:]")
+    "[While you are here:|While we are talking:]",
+)
 ASKS = (
-    "Summarise the dialogue.", "Summarize the following conversation in [one or two|a few] sentences.",
+    "Summarise the dialogue.",
+    "Summarize the following conversation in [one or two|a few] sentences.",
     "What is this dialogue about?",
-    "Write a short summary of this conversation.", "Give a brief summary.", "Sum up [this|the] conversation.",
+    "Write a short summary of this conversation.",
+    "Give a brief summary.",
+    "Sum up [this|the] conversation.",
     "What do they talk about?",
-    "Tell me in short what happens in this dialogue.", "Please summarise this [chat|conversation] in the third person.",
-    "TL;DR", "Read the conversation and say what it comes down to.",
+    "Tell me in short what happens in this dialogue.",
+    "Please summarise this [chat|conversation] in the third person.",
+    "TL;DR",
+    "Read the conversation and say what it comes down to.",
 )
 
 
@@ -55,8 +82,9 @@ def write(rng: Random) -> str:
     text = "\n".join(lines)
     if rng.random() < 0.3:
         head = rng.choice(["Summary: ", "In short: ", "\nSummary: ", "What it is about: ", "= "])
-        begin = rng.choice(["", "Dialogue:\n", "Conversation:\n",
-            "Two people talk.\n" if len(speakers(lines)) == 2 else ""])
+        begin = rng.choice(
+            ["", "Dialogue:\n", "Conversation:\n", "Two people talk.\n" if len(speakers(lines)) == 2 else ""]
+        )
         return f"{begin}{text}\n{head}{' '.join(summary)}"
     return ask(rng, text, " ".join(summary))
 
@@ -73,8 +101,7 @@ def question(rng: Random, lines: list[str]) -> str:
     speaker, said = rng.choice(lines).split(": ", 1)
     text, names = "\n".join(lines), speakers(lines)
     asked, answer = rng.choice([
-        ("Who takes part in this dialogue?", f"{listed(names)}."),
-        (f'Who says "{said}"?', f"{speaker}."),
+        ("Who takes part in this dialogue?", f"{listed(names)}."), (f'Who says "{said}"?', f"{speaker}."),
         ("Who speaks first?", f"{lines[0].split(': ')[0]}."),
         ("Who has the last word?", f"{lines[-1].split(': ')[0]}."),
         ("What is the first thing that is said?", lines[0].split(": ", 1)[1]),

@@ -1,5 +1,4 @@
-"""Fields of records: how a value is drawn, how prose writes it, how a record does. Knows domains;
-        must not know a prompt."""
+"""Fields of records: how a value is drawn, how prose and records write it. Knows domains; must not know a prompt."""
 
 from __future__ import annotations
 
@@ -117,8 +116,9 @@ def _float(rng: Random, low: str, high: str, digits: str) -> tuple[float, str]:
 
 
 def _money(rng: Random) -> tuple[float | int, str]:
-    number = rng.choice([rng.randint(2, 40), rng.randint(10, 900), round(rng.uniform(1, 90), 2),
-        rng.randint(1, 60) + 0.5])
+    number = rng.choice(
+        [rng.randint(2, 40), rng.randint(10, 900), round(rng.uniform(1, 90), 2), rng.randint(1, 60) + 0.5]
+    )
     shown = f"{number:.2f}" if isinstance(number, float) else str(number)
     return number, rng.choice(["${}", "{} dollars", "{} euros", "£{}", "{} pounds", "{} francs", "€{}"]).format(shown)
 
@@ -164,8 +164,8 @@ def title(rng: Random) -> str:
     head, tail = rng.choice(_TITLE_HEADS).replace("_", " "), rng.choice(_TITLE_HEADS).replace("_", " ")
     return rng.choice([
         f"The {head}", f"The {head} and the {tail}", f"{head} in {rng.choice(TOWNS)}",
-        f"A {head} for {rng.choice(WOMEN + MEN)}", f"{rng.choice(WOMEN + MEN)}'s {head}",
-        f"{capital(coined(rng))}", f"The {head} of {capital(coined(rng))}",
+        f"A {head} for {rng.choice(WOMEN + MEN)}", f"{rng.choice(WOMEN + MEN)}'s {head}", f"{capital(coined(rng))}",
+        f"The {head} of {capital(coined(rng))}",
     ])  # fmt: skip
 
 
@@ -191,18 +191,15 @@ def flight(rng: Random) -> str:
 
 _KINDS = {
     "int": _int, "float": _float, "money": _money, "clock": _clock, "date": _date, "pool": _pool, "list": _list,
-    "person": _same(somebody),
-    "people": lambda rng, least, most: _several(rng, full_name, least, most),
+    "person": _same(somebody), "people": lambda rng, least, most: _several(rng, full_name, least, most),
     "titles": lambda rng, least, most: _several(rng, title, least, most),
     "town": _same(lambda rng: rng.choice(TOWNS) if rng.random() < 0.7 else capital(coined(rng, 2))),
-    "country": _same(lambda rng: rng.choice(COUNTRIES)),
-    "coined": _same(lambda rng: capital(coined(rng))),
+    "country": _same(lambda rng: rng.choice(COUNTRIES)), "coined": _same(lambda rng: capital(coined(rng))),
     "brand": _same(lambda rng: f"{capital(coined(rng))}{rng.choice(_FIRMS)}"),
-    "team": _same(lambda rng: f"{rng.choice(TOWNS)} {rng.choice(_TEAMS)}"),
-    "title": _same(title), "email": _same(email), "latin": _same(latin), "code": _same(code),
+    "team": _same(lambda rng: f"{rng.choice(TOWNS)} {rng.choice(_TEAMS)}"), "title": _same(title),
+    "email": _same(email), "latin": _same(latin), "code": _same(code),
     "year": _same(lambda rng, low, high: rng.randint(int(low), int(high))),
-    "address": _same(lambda rng: f"{rng.randint(1, 140)} {rng.choice(POOLS['street'])}"),
-    "flight": _same(flight),
+    "address": _same(lambda rng: f"{rng.randint(1, 140)} {rng.choice(POOLS['street'])}"), "flight": _same(flight),
     "gate": _same(lambda rng: f"{rng.choice('ABCDE')}{rng.randint(1, 48)}"),
     "phone": _same(lambda rng: f"0{rng.randint(10, 999)} {rng.randint(10000, 9999999)}"),
     "classroom": _same(lambda rng: f"{rng.randint(1, 9)}{rng.choice('abcd')}"),

@@ -1,5 +1,4 @@
-"""Paragraphs and questions about them, also questions that they do not answer. Knows stories;
-        must not know a corpus."""
+"""Paragraphs and questions about them, also unanswerable ones. Knows stories; must not know a corpus."""
 
 from __future__ import annotations
 
@@ -75,8 +74,9 @@ def write(rng: Random) -> str:
     if draw < 0.3:
         return text
     head = rng.choice(HEADS).replace("{n}", said) if rng.random() < 0.5 else ""
-    first = rng.choice(["{h}\n\n{t}\n\n{q}", "{h}\n\nText: {t}\n\nQuestion: {q}", "{q}\n\n{t}\n\n{h}",
-    "{t}\n\n{q} {h}"])
+    first = rng.choice(
+        ["{h}\n\n{t}\n\n{q}", "{h}\n\nText: {t}\n\nQuestion: {q}", "{q}\n\n{t}\n\n{h}", "{t}\n\n{q} {h}"]
+    )
     turns = [first.format(h=head, t=text, q=pairs[0][0]).strip(), pairs[0][1]]
     for question, answer in pairs[1:]:
         turns += [question, answer]

@@ -1,14 +1,11 @@
-"""Asserts that a corpus holds nothing of the ticket task: no pair, no template, no name, no value. Knows the task's
-        own lists.
+"""Asserts that a corpus holds nothing of the ticket task: no pair, template, name or value. Knows the task's lists.
 
 Words are runs of letters, digits and underscores, in small letters; an n-gram is n of them in a row, whatever stands
 between. Four things are looked for:
 
 - texts: eight words in a row of any ticket of the task, committed or made from other seeds;
-- templates: eight words in a row of a template, a slot standing for one to four words, with five words or more of its
-own;
-- names and values: every brand, product, customer, model and label that is no everyday word;
-every order number's shape;
+- templates: eight items in a row of a template, words or slots (one to four words each), at least five of them words;
+- names and values: every brand, product, customer, model and label that is no everyday word; numbers of orders;
 - records: a key of the task's records, written as a JSON key, that is no everyday word.
 """
 
@@ -66,8 +63,11 @@ def scan(rows: Iterable[str]) -> Iterator[Leak]:
 
 def scan_corpus(folder: Path) -> list[Leak]:
     """Leaks in train.jsonl and heldout.jsonl of `folder`."""
-    return [leak for split in ("train", "heldout")
-        for leak in scan(row["text"] for row in read_rows(folder / f"{split}.jsonl"))]
+    return [
+        leak
+        for split in ("train", "heldout")
+        for leak in scan(row["text"] for row in read_rows(folder / f"{split}.jsonl"))
+    ]
 
 
 class Task:
@@ -125,8 +125,10 @@ def _grams_of_tickets() -> Iterator[tuple[str, ...]]:
 def _windows_of_templates() -> Iterator[Window]:
     for phrase in tickets.phrases():
         for expanded in expansions(phrase):
-            items: list[str | None] = [None if each == "{}" else each
-                for each in re.findall(r"\w+|\{\}", re.sub(r"\{\w+\}", " {} ", expanded.lower()))]
+            items: list[str | None] = [
+                None if each == "{}" else each
+                for each in re.findall(r"\w+|\{\}", re.sub(r"\{\w+\}", " {} ", expanded.lower()))
+            ]
             for place in range(len(items) - GRAM + 1):
                 window = tuple(items[place : place + GRAM])
                 if sum(each is not None for each in window) >= OWN_WORDS:
@@ -138,8 +140,11 @@ def expansions(phrase: str) -> list[str]:
     inner = re.search(r"\[([^\[\]]*)\]", phrase)
     if inner is None:
         return [tidy(phrase)]
-    return [each for option in inner[1].split("|")
-        for each in expansions(phrase[: inner.start()] + option + phrase[inner.end() :])]
+    return [
+        each
+        for option in inner[1].split("|")
+        for each in expansions(phrase[: inner.start()] + option + phrase[inner.end() :])
+    ]
 
 
 def _anchor(window: Window) -> int:
@@ -149,8 +154,7 @@ def _anchor(window: Window) -> int:
 
 
 def _fits(window: Window, before: int, words: list[str], place: int) -> bool:
-    """Whether `window` stands in `words` with its item number `before` at `place`, slots taking one to four words
-        each."""
+    """Whether `window` stands in `words`, its item number `before` at `place`; a slot takes one to four words."""
     ahead = [each is None for each in window[:before]]
     for lengths in combinations(range(1, SLOT_WORDS + 1), repeat=sum(ahead)):
         start = place - (before - sum(ahead)) - sum(lengths)
@@ -160,12 +164,13 @@ def _fits(window: Window, before: int, words: list[str], place: int) -> bool:
 
 
 def _stands_at(window: Window, words: list[str], start: int, lengths: list[int]) -> bool:
-    """Whether the window begins at `start`;
-        slots take `lengths` words as long as there are lengths, then any number."""
+    """Whether the window begins at `start`; its first slots take `lengths` words, later ones any number."""
     if not window:
         return True
     if window[0] is None:
         options = [lengths[0]] if lengths else list(range(1, SLOT_WORDS + 1))
-        return any(start + count <= len(words) and _stands_at(window[1:], words, start + count, lengths[1:])
-            for count in options)
+        return any(
+            start + count <= len(words) and _stands_at(window[1:], words, start + count, lengths[1:])
+            for count in options
+        )
     return start < len(words) and words[start] == window[0] and _stands_at(window[1:], words, start + 1, lengths)

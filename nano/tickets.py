@@ -81,8 +81,23 @@ URGENT = (
     "This is urgent[, as I need it for Friday|: we are moving out on Saturday|].", "I need this sorted out today.", "Please treat this as urgent[; a newborn is waiting|].", "Every day counts, so please hurry.",
     "It cannot wait, because my [shop|café] opens [tomorrow|on Monday].",
 )  # fmt: skip
-CALM = ("There is no rush at all.", "Take your time[, it is not pressing|].", "No hurry from my side.", "It is not urgent.", "Whenever somebody finds a minute is fine.")
-GREETINGS = ("Hello support team,", "Dear customer service,", "Hi there,", "Good day,", "To whom it may concern,", "Hi support,", "Hey folks,", "Hello,")
+CALM = (
+    "There is no rush at all.",
+    "Take your time[, it is not pressing|].",
+    "No hurry from my side.",
+    "It is not urgent.",
+    "Whenever somebody finds a minute is fine.",
+)
+GREETINGS = (
+    "Hello support team,",
+    "Dear customer service,",
+    "Hi there,",
+    "Good day,",
+    "To whom it may concern,",
+    "Hi support,",
+    "Hey folks,",
+    "Hello,",
+)
 OPENERS = (
     "[On {date} I|I] [ordered|bought] [the|a] {product} [on your site|in your online shop] [for {amount}|].", "This is about order {order}[, placed on {date}|]: [one|a] {product}[, {amount}|].",
     "I am writing about the {product} [that I purchased on {date}|I got from you] [for {amount}|][ (order {order})|; my order number is {order}].",
@@ -101,10 +116,23 @@ NOISE = (
     "Apart from that the service was friendly.", "I have attached photographs.", "My husband says I should not bother, but here I am.", "I checked your list of common questions already.",
     "Otherwise I like your shop.", "My last purchase, {n} months back, went smoothly.",
 )  # fmt: skip
-CLOSINGS = ("Best regards, {name}", "Thanks, {name}", "{name}", "Kind regards, {name}", "Yours, {name}", "Cheers, {name}", "Thank you and best wishes, {name}", "Many thanks in advance!")
+CLOSINGS = (
+    "Best regards, {name}",
+    "Thanks, {name}",
+    "{name}",
+    "Kind regards, {name}",
+    "Yours, {name}",
+    "Cheers, {name}",
+    "Thank you and best wishes, {name}",
+    "Many thanks in advance!",
+)
 
 BREAKS = ("\n", "\n", " ", "\n\n")
-CURRENCIES = {"EUR": ("{} euros", "€{}", "EUR {}", "{} €"), "GBP": ("£{}", "{} pounds", "GBP {}"), "USD": ("${}", "{} dollars", "USD {}", "US${}")}
+CURRENCIES = {
+    "EUR": ("{} euros", "€{}", "EUR {}", "{} €"),
+    "GBP": ("£{}", "{} pounds", "GBP {}"),
+    "USD": ("${}", "{} dollars", "USD {}", "US${}"),
+}
 MONTHS = "January February March April May June July August September October November December".split()
 FIELDS = ("product", "order_id", "amount", "currency", "date", "issue", "urgent", "wants")
 SEED, COUNT, LEAST_WORDS, MOST_WORDS = 7, 1_200, 20, 90
