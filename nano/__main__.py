@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,10 +23,14 @@ def read_arguments() -> argparse.Namespace:
     base.add_argument("out", type=Path)
     base.add_argument("--corpus", type=Path, required=True)
     base.add_argument("--seed", type=int, default=0)
+    scan = doors.add_parser("scan", help="assert that a corpus holds nothing of the ticket task; 1 where it does")
+    scan.add_argument("corpus", type=Path)
+    tickets = doors.add_parser("tickets", help="write the rows of the ticket task")
+    tickets.add_argument("out", type=Path, nargs="?", default=ROOT / "samples" / "ticket-records.jsonl")
     return parser.parse_args()
 
 
-def main() -> None:
+def main() -> int:
     arguments = read_arguments()
     if arguments.door == "corpus":
         from nano.corpus import characters_by_source, write_corpus
@@ -38,7 +43,18 @@ def main() -> None:
         from nano.base import write_base
 
         write_base(arguments.out, corpus=arguments.corpus, seed=arguments.seed)
+    elif arguments.door == "scan":
+        from nano.scan import scan_corpus
+
+        leaks = scan_corpus(arguments.corpus)
+        print("\n".join(map(str, leaks[:50])) if leaks else "nothing of the ticket task")
+        return 1 if leaks else 0
+    else:
+        from nano.tickets import write_tickets
+
+        write_tickets(arguments.out)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,7 +12,9 @@ from nano.wording import capital, say
 
 def write(rng: Random) -> str:
     """One sum, story or comparison, in plain text or as a conversation."""
-    question, answer = rng.choice((sum_in_digits, sum_in_digits, sum_in_words, story, story, story, comparison, clock, money, series))(rng)
+    question, answer = rng.choice(
+        (sum_in_digits, sum_in_digits, sum_in_words, story, story, story, comparison, clock, money, series)
+    )(rng)
     if rng.random() < 0.3:
         return f"{question}\n{answer}"
     return exchange(rng, question, answer)
@@ -30,7 +32,9 @@ def sum_in_digits(rng: Random) -> tuple[str, str]:
 def _operation(rng: Random) -> tuple[str, int, int, int]:
     sign = rng.choice("++--*/")
     if sign in "+-":
-        first, second = sorted((rng.randint(0, rng.choice((20, 100, 1000))), rng.randint(0, rng.choice((20, 100, 1000)))), reverse=True)
+        first, second = sorted(
+            (rng.randint(0, rng.choice((20, 100, 1000))), rng.randint(0, rng.choice((20, 100, 1000)))), reverse=True
+        )
         return sign, first, second, first + second if sign == "+" else first - second
     first, second = rng.randint(2, 25), rng.randint(2, 12)
     return ("*", first, second, first * second) if sign == "*" else ("/", first * second, second, first)
@@ -42,7 +46,8 @@ def _steps(sign: str, first: int, second: int, result: int) -> str:
         half = first + tens if sign == "+" else first - tens
         return f"{first} {sign} {tens} = {half}\n{half} {sign} {ones} = {result}\nThe answer is {result}."
     if sign == "*" and first > 10:
-        return (f"{first // 10 * 10} * {second} = {first // 10 * 10 * second}\n{first % 10} * {second} = {first % 10 * second}\n"
+        return (f"{first // 10 * 10} * {second} = {first // 10 * 10 * second}\n{first % 10} * {second} = "
+                f"{first % 10 * second}\n"
                 f"{first // 10 * 10 * second} + {first % 10 * second} = {result}\nThe answer is {result}.")  # fmt: skip
     if sign == "/":
         return f"{second} * {result} = {first}\nSo {first} / {second} = {result}."
@@ -57,7 +62,8 @@ def sum_in_words(rng: Random) -> tuple[str, str]:
     return rng.choice([
         (f"What is {number_in_words(first)} {word} {number_in_words(second)}?", f"{capital(spoken)}."),
         (f"{capital(number_in_words(first))} {word} {number_in_words(second)}?", str(result)),
-        (f"Write {number} in words.", number_in_words(number)), (f"Write {number_in_words(number)} in digits.", str(number)),
+        (f"Write {number} in words.", number_in_words(number)),
+        (f"Write {number_in_words(number)} in digits.", str(number)),
     ])  # fmt: skip
 
 
@@ -76,7 +82,8 @@ _STORIES = (
     ("{a} chairs stand in {b} equal rows. How many chairs are in a row?", "/"),
     ("{A} reads {a} pages in {b} days, the same number every day. How many pages a day is that?", "/"),
 )
-_THINGS = "apples plums stamps shells coins cards marbles eggs nails books flowers pencils nuts buttons candles stones cups biscuits".split()
+_THINGS = ("apples plums stamps shells coins cards marbles eggs nails books flowers pencils nuts buttons candles "
+           "stones cups biscuits").split()  # fmt: skip
 
 
 def story(rng: Random) -> tuple[str, str]:
@@ -87,26 +94,47 @@ def story(rng: Random) -> tuple[str, str]:
         if drawn == sign and second > 1 and first > second - (sign == "*") * 100:
             break
     one = person(rng)
-    slots = {"A": one, "B": person(rng, besides=(one,)), "a": str(first), "b": str(second), "things": rng.choice(_THINGS)}
+    slots = {
+        "A": one,
+        "B": person(rng, besides=(one,)),
+        "a": str(first),
+        "b": str(second),
+        "things": rng.choice(_THINGS),
+    }
     question = say(rng, text, slots)
     working = f"{first} {sign} {second} = {result}"
-    return question, rng.choice([f"{working}. The answer is {result}.", f"{result}", f"{working}\n#### {result}", f"It is {result}, because {working}."])
+    return question, rng.choice(
+        [
+            f"{working}. The answer is {result}.",
+            f"{result}",
+            f"{working}\n#### {result}",
+            f"It is {result}, because {working}.",
+        ]
+    )
 
 
 def comparison(rng: Random) -> tuple[str, str]:
     numbers = rng.sample(range(0, rng.choice((30, 500, 9000))), rng.randint(2, 5))
     shown, largest = ", ".join(map(str, numbers)), max(numbers)
     ordered = sorted(numbers)
+    is_more = numbers[0] > numbers[1]
     return rng.choice([
-        (f"Which is the largest: {shown}?", str(largest)), (f"Which is the smallest number? {shown}", str(min(numbers))),
-        (f"Sort from small to large: {shown}", ", ".join(map(str, ordered))), (f"Is {numbers[0]} more than {numbers[1]}?", f"{'Yes' if numbers[0] > numbers[1] else 'No'}, {numbers[0]} is {'more' if numbers[0] > numbers[1] else 'less'} than {numbers[1]}."),
+        (f"Which is the largest: {shown}?", str(largest)),
+        (f"Which is the smallest number? {shown}", str(min(numbers))),
+        (f"Sort from small to large: {shown}", ", ".join(map(str, ordered))),
+        (f"Is {numbers[0]} more than {numbers[1]}?",
+         f"{'Yes' if is_more else 'No'}, {numbers[0]} is {'more' if is_more else 'less'} than {numbers[1]}."),
         (f"Is {numbers[0]} even or odd?", f"{numbers[0]} is {'odd' if numbers[0] % 2 else 'even'}."),
         (f"Add these numbers: {shown}", f"{' + '.join(map(str, numbers))} = {sum(numbers)}"),
     ])  # fmt: skip
 
 
 def clock(rng: Random) -> tuple[str, str]:
-    hour, minute, length = rng.randint(6, 20), rng.choice((0, 10, 15, 20, 30, 40, 45)), rng.choice((15, 20, 30, 45, 60, 75, 90, 120))
+    hour, minute, length = (
+        rng.randint(6, 20),
+        rng.choice((0, 10, 15, 20, 30, 40, 45)),
+        rng.choice((15, 20, 30, 45, 60, 75, 90, 120)),
+    )
     end = hour * 60 + minute + length
     what = rng.choice(("The film", "The lesson", "The meeting", "The concert", "The walk", "The match"))
     return (f"{what} starts at {hour}:{minute:02} and lasts {length} minutes. When does it end?",
@@ -117,13 +145,22 @@ def money(rng: Random) -> tuple[str, str]:
     one, price, count = person(rng), rng.randint(2, 12), rng.randint(2, 9)
     paid = rng.choice([note for note in (10, 20, 50, 100, 200) if note >= price * count])
     fruit, cost = rng.choice(POOLS["fruit"].copy()), price * count
-    return (f"A kilo of {fruit} costs {price} euros. {one} buys {count} kilos and pays with {paid} euros. How much change does {one.she} get?",
-            f"{count} * {price} = {cost}\n{paid} - {cost} = {paid - cost}\n{capital(one.she)} gets {paid - cost} euros back.")  # fmt: skip
+    return (f"A kilo of {fruit} costs {price} euros. {one} buys {count} kilos and pays with {paid} euros. How much "
+            f"change does {one.she} get?",
+            f"{count} * {price} = {cost}\n{paid} - {cost} = {paid - cost}\n{capital(one.she)} gets {paid - cost} "
+            f"euros back.")  # fmt: skip
 
 
 def series(rng: Random) -> tuple[str, str]:
     start, step, down = rng.randint(0, 60), rng.randint(1, 12), rng.random() < 0.3
     numbers = [start + step * index for index in range(6)]
     numbers = numbers[::-1] if down else numbers
-    return (f"{rng.choice(['Which number comes next', 'Continue', 'What comes next'])}: {', '.join(map(str, numbers[:5]))}",
-            rng.choice([str(numbers[5]), f"{numbers[5]}, because each number is {step} {'less' if down else 'more'} than the one before."]))
+    return (
+        f"{rng.choice(['Which number comes next', 'Continue', 'What comes next'])}: {', '.join(map(str, numbers[:5]))}",
+        rng.choice(
+            [
+                str(numbers[5]),
+                f"{numbers[5]}, because each number is {step} {'less' if down else 'more'} than the one before.",
+            ]
+        ),
+    )

@@ -1,4 +1,4 @@
-"""The base's folder: tokenizer, random weights, chat template, model card. Knows a corpus folder; must not train the model."""
+"""The base's folder: tokenizer, random weights, chat template, card. Knows a corpus; must not train the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ LICENCE = Path(__file__).resolve().parents[1] / "LICENSE"
 
 def write_base(folder: Path, *, corpus: Path, seed: int = 0, vocabulary: int = VOCABULARY) -> None:
     """Write a base of random weights into `folder`, its tokenizer trained on `corpus`/train.jsonl."""
-    tokenizer = wrapped(train_tokenizer((row["text"] for row in read_rows(corpus / "train.jsonl")), vocabulary=vocabulary))
+    tokenizer = wrapped(
+        train_tokenizer((row["text"] for row in read_rows(corpus / "train.jsonl")), vocabulary=vocabulary)
+    )
     model = random_model(tokenizer, seed=seed)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder, save_jinja_files=False)
@@ -35,7 +37,8 @@ def train_tokenizer(texts: Iterator[str], *, vocabulary: int) -> Tokenizer:
     """Byte-level BPE: every text can be written and read back, whatever its signs."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PIECES), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=list(SPECIAL_TOKENS), show_progress=False,
@@ -65,8 +68,9 @@ def random_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCa
     """12.5 M parameters when the vocabulary has 8,192 entries."""
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=320, intermediate_size=864, num_hidden_layers=8, num_attention_heads=5,
-        num_key_value_heads=5, head_dim=64, max_position_embeddings=CONTEXT, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, dtype="float32",
+        num_key_value_heads=5, head_dim=64, max_position_embeddings=CONTEXT,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, tie_word_embeddings=True, bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, dtype="float32",
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The model card of the base: what it is, can, cannot; its text by source and licence. Knows a corpus and its tokenizer."""
+"""The model card of the base: what it is, can and cannot do, its text by source. Knows a corpus and a tokenizer."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ pipeline_tag: text-generation
 
 # wright-nano
 
-A small causal language model of Tunewright's own making: {parameters:,} parameters, Llama architecture, English. It is a
-base to fine-tune where no model can be downloaded, small enough for a laptop's processor. It is not an assistant.
+A small causal language model of Tunewright's own making: {parameters:,} parameters, Llama architecture, English. It is
+a base to fine-tune where no model can be downloaded, small enough for a laptop's processor. It is not an assistant.
 
 ## What it can do
 
-Continue plain English text; after a few minutes of fine-tuning, short answers of the kinds that its text holds: facts of
-a paragraph as JSON, summaries of short dialogues, short questions about a text, labels for a sentence. It knows a chat
-template (system, tools, user, assistant, tool results) and ends its turns.
+Continue plain English text; after a few minutes of fine-tuning, short answers of the kinds that its text holds: facts
+of a paragraph as JSON, summaries of short dialogues, short questions about a text, labels for a sentence. It knows a
+chat template (system, tools, user, assistant, tool results) and ends its turns.
 
 ## What it cannot do
 
-It knows hardly any facts about the world, and what it says about medicine, law or people must not be relied on. It reads
-English only, and 1,024 tokens at most. It cannot reason over several steps, do sums beyond the simplest, write programs,
-or follow instructions that are unlike those of its text. A large part of its text is novels of 1840 to 1920 and speeches
-of presidents: their language and their prejudices are in it, and nothing was done to remove them. It has no safety training.
+It knows hardly any facts about the world, and what it says about medicine, law or people must not be relied on. It
+reads English only, and 1,024 tokens at most. It cannot reason over several steps, do sums beyond the simplest, write
+programs, or follow instructions that are unlike those of its text. A large part of its text is novels of 1840 to 1920
+and speeches of presidents: their language and their prejudices are in it, and nothing was done to remove them. It has
+no safety training. A user who writes the template's own tokens into a message can end a turn: strip them where
+strangers write.
 
 ## Text
 
@@ -50,7 +52,8 @@ PubMedQA: Q. Jin et al., 2019, training questions. BANKING77: I. Casanueva et al
 2019, training utterances. Texts were cleaned, cut to the context and put into the form of conversations.
 
 `generated/*` is text that the project makes by its own programs (`nano/`), without any other model: dialogues with
-summaries, records and their fields, questions about paragraphs, instructions, arithmetic, lists, tool calls.
+summaries, records and their fields, questions about paragraphs, instructions, arithmetic, lists, tool calls. Its
+people, places and things are invented; names of people and towns are common ones, drawn at random.
 
 The text holds no support ticket turned into a record: `python -m nano scan` asserts that no template, name or value
 of the project's own ticket task (`samples/ticket-records.jsonl`) is in it.
@@ -75,9 +78,18 @@ def card(corpus: Path, tokenizer: PreTrainedTokenizerBase, *, parameters: int) -
     rows = list(read_rows(corpus / "train.jsonl"))
     counts = tokens_by_source(rows, tokenizer)
     licences = {row["source"]: row["licence"] for row in rows}
-    table = "\n".join(f"| {name} | {licences[name]} | {texts:,} | {tokens:,} |" for name, (texts, tokens) in counts.items())
+    table = "\n".join(
+        f"| {name} | {licences[name]} | {texts:,} | {tokens:,} |" for name, (texts, tokens) in counts.items()
+    )
     total = sum(tokens for _, tokens in counts.values())
-    return CARD.format(parameters=parameters, tokens=total, table=table, vocabulary=len(tokenizer), end=tokenizer.eos_token, pad=tokenizer.pad_token)
+    return CARD.format(
+        parameters=parameters,
+        tokens=total,
+        table=table,
+        vocabulary=len(tokenizer),
+        end=tokenizer.eos_token,
+        pad=tokenizer.pad_token,
+    )
 
 
 def tokens_by_source(rows: list[Row], tokenizer: PreTrainedTokenizerBase) -> dict[str, tuple[int, int]]:
@@ -85,7 +97,9 @@ def tokens_by_source(rows: list[Row], tokenizer: PreTrainedTokenizerBase) -> dic
     texts, tokens = Counter[str](), Counter[str]()
     for start in range(0, len(rows), 1000):
         batch = rows[start : start + 1000]
-        for row, ids in zip(batch, tokenizer([row["text"] for row in batch], add_special_tokens=False)["input_ids"], strict=True):
+        for row, ids in zip(
+            batch, tokenizer([row["text"] for row in batch], add_special_tokens=False)["input_ids"], strict=True
+        ):
             texts[row["source"]] += 1
             tokens[row["source"]] += len(ids)
     return {name: (texts[name], tokens[name]) for name in sorted(texts)}

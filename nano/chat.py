@@ -1,4 +1,4 @@
-"""The chat template of the base, and conversations rendered by it. Knows no theme; the tokenizer carries the same template.
+"""The chat template of the base, and conversations rendered by it. Knows no theme.
 
 A turn is its role's token, its content, `<|end|>`; nothing else, so that rendering a conversation's beginning gives a
 beginning of its rendering, in characters and in tokens. Tools come first, as a JSON list.
@@ -43,8 +43,9 @@ TEMPLATE = """\
 Messages = Sequence[Mapping[str, Any]]
 
 SYSTEM_PROMPTS = (
-    "You are a helpful assistant.", "You answer briefly and to the point.", "You are a careful assistant. Answer in plain English.",
-    "You help with texts, lists and numbers.", "You are a friendly assistant who explains things simply.",
+    "You are a helpful assistant.", "You answer briefly and to the point.",
+    "You are a careful assistant. Answer in plain English.", "You help with texts, lists and numbers.",
+    "You are a friendly assistant who explains things simply.",
     "You do exactly what the user asks, without adding anything.", "You read texts closely and answer from them alone.",
 )  # fmt: skip
 
@@ -57,7 +58,9 @@ def render(messages: Messages, *, tools: Sequence[Mapping[str, Any]] | None = No
 
 def exchange(rng: Random, *turns: str, system: str = "") -> str:
     """Questions and answers in turn as a conversation; now and then under a system prompt."""
-    messages = [{"role": "user" if index % 2 == 0 else "assistant", "content": text} for index, text in enumerate(turns)]
+    messages = [
+        {"role": "user" if index % 2 == 0 else "assistant", "content": text} for index, text in enumerate(turns)
+    ]
     if system or rng.random() < 0.12:
         messages.insert(0, {"role": "system", "content": system or rng.choice(SYSTEM_PROMPTS)})
     return render(messages)

@@ -1,4 +1,4 @@
-"""Short lists and strings to copy, repeat, reverse, count and pick from: what teaches a small model to copy. Knows no sentence."""
+"""Short lists to copy, repeat, reverse, count, pick from: a small model learns to copy by them. Knows no sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,22 @@ def draw_items(rng: Random) -> list[str]:
 
 
 def _word(rng: Random) -> str:
-    pool = rng.choice(("food", "animal", "plant", "job", "colour", "object", "fruit", "instrument", "hobby", "goods", "part", "vehicle"))
+    pool = rng.choice(
+        (
+            "food",
+            "animal",
+            "plant",
+            "job",
+            "colour",
+            "object",
+            "fruit",
+            "instrument",
+            "hobby",
+            "goods",
+            "part",
+            "vehicle",
+        )
+    )
     return choose(rng, rng.choice(POOLS[pool]))
 
 
@@ -53,18 +68,24 @@ def _task(rng: Random, items: list[str]) -> tuple[str, str]:
     after = items[(index + 1) % len(items)] if index + 1 < len(items) else "nothing"
     longest, other = max(items, key=len), rng.choice([*items, draw_items(rng)[0]])
     return rng.choice([
-        (f"Repeat: {shown}", shown), (f"Repeat this list exactly.\n{shown}", shown), (f"Copy the text.\n{shown}", shown),
-        (f"Reverse the order.\n{shown}", joint.join(reversed(items))), (f"Say it backwards, item by item: {shown}", joint.join(reversed(items))),
-        (f"Which is the {ordinal(index + 1)} item?\n{shown}", items[index]), (f"{shown}\n\nWhat comes first?", items[0]),
-        (f"{shown}\n\nWhat is the last item?", items[-1]), (f"{shown}\nWhat comes after {items[index]}?", after),
-        (f"How many items are there?\n{shown}", str(len(items))), (f"Write the items as a JSON array.\n{shown}", json.dumps(items, ensure_ascii=False)),
+        (f"Repeat: {shown}", shown), (f"Repeat this list exactly.\n{shown}", shown),
+        (f"Copy the text.\n{shown}", shown), (f"Reverse the order.\n{shown}", joint.join(reversed(items))),
+        (f"Say it backwards, item by item: {shown}", joint.join(reversed(items))),
+        (f"Which is the {ordinal(index + 1)} item?\n{shown}", items[index]),
+        (f"{shown}\n\nWhat comes first?", items[0]), (f"{shown}\n\nWhat is the last item?", items[-1]),
+        (f"{shown}\nWhat comes after {items[index]}?", after), (f"How many items are there?\n{shown}", str(len(items))),
+        (f"Write the items as a JSON array.\n{shown}", json.dumps(items, ensure_ascii=False)),
         (f"{json.dumps(items, ensure_ascii=False)}\nOne item per line, please.", "\n".join(items)),
         (f"Leave out {one}.\n{shown}", joint.join(item for item in items if item != one) or "nothing"),
-        (f"Is {other} in the list? {shown}", "Yes." if other in items else "No."), (f"Number the items.\n{shown}", "\n".join(f"{n}. {item}" for n, item in enumerate(items, 1))),
+        (f"Is {other} in the list? {shown}", "Yes." if other in items else "No."),
+        (f"Number the items.\n{shown}", "\n".join(f"{n}. {item}" for n, item in enumerate(items, 1))),
         (f"Put every item in quotation marks.\n{shown}", joint.join(f'"{item}"' for item in items)),
-        (f"Join with a comma.\n" + "\n".join(items), ", ".join(items)), (f"Say {one} three times.", f"{one} {one} {one}"),
-        (f"Which item is the longest?\n{shown}", longest) if [len(item) for item in items].count(len(longest)) == 1 else (f"Echo: {shown}", shown),
+        ("Join with a comma.\n" + "\n".join(items), ", ".join(items)),
+        (f"Say {one} three times.", f"{one} {one} {one}"),
+        (f"Which item is the longest?\n{shown}",
+         longest) if [len(item) for item in items].count(len(longest)) == 1 else (f"Echo: {shown}", shown),
         (f"Sort by the alphabet.\n{shown}", joint.join(sorted(items, key=str.lower))),
         (f"Swap the first and the last.\n{shown}", joint.join([items[-1], *items[1:-1], items[0]])),
-        (f"Spell {one}.", " ".join(one.replace(" ", ""))), (f"Replace {one} by {other}.\n{shown}", joint.join(other if item == one else item for item in items)),
+        (f"Spell {one}.", " ".join(one.replace(" ", ""))),
+        (f"Replace {one} by {other}.\n{shown}", joint.join(other if item == one else item for item in items)),
     ])  # fmt: skip

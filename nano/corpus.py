@@ -1,7 +1,7 @@
 """The corpus: public texts and generated ones, in fixed shares, shuffled, without repeats. Knows sources and themes.
 
-A row is {"text", "source", "licence"}. Plain texts are plain; conversations are rendered by the chat template and end with
-its end-of-turn token. The same seed gives the same bytes.
+A row is {"text", "source", "licence"}. Plain texts are plain; conversations are rendered by the chat template and end
+with its end-of-turn token. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -66,8 +66,10 @@ def take(source: Source, data: Path, *, seed: int, scale: float) -> tuple[list[s
     return train, kept
 
 
-def _share_out(splits: dict[str, list[Row]], seen: set[str], name: str, licence: str, train: list[str], held_out: list[str]) -> None:
-    """Rows of both splits, each text once in the whole corpus; the held-out ones first, so that none of them is trained on."""
+def _share_out(
+    splits: dict[str, list[Row]], seen: set[str], name: str, licence: str, train: list[str], held_out: list[str]
+) -> None:
+    """Rows of both splits, each text once in the whole corpus; the held-out first, so that none of them is trained on."""
     for split, texts in (("heldout", held_out), ("train", train)):
         for text in texts:
             if text not in seen:

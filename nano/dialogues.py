@@ -1,4 +1,4 @@
-"""Dialogues of daily life and what they say in short: who speaks, how it is asked. Knows scenes; must not know a corpus."""
+"""Dialogues of daily life and what they say in short. Knows scenes; must not know a corpus."""
 
 from __future__ import annotations
 
@@ -11,29 +11,66 @@ from nano.lists import person
 from nano.scenes import Scene, play
 from nano.wording import Person, contract, listed, say, tidy
 
-SCENES: tuple[Scene, ...] = (*scenes_home.SCENES, *scenes_out.SCENES, *scenes_work.SCENES, *scenes_three.SCENES, *scenes_town.SCENES)
+SCENES: tuple[Scene, ...] = (
+    *scenes_home.SCENES,
+    *scenes_out.SCENES,
+    *scenes_work.SCENES,
+    *scenes_three.SCENES,
+    *scenes_town.SCENES,
+)
 
 GREETINGS = (
-    ("[Hi|Hello|Hey], {B}! [How are you?|How are things?|Long time no see!|Nice to see you.]",
-     "[Hi|Hello], {A}! [Fine, thanks.|I am well, thank you.|Not bad.|A bit tired, but fine.] [And you?|How about you?|]"),
-    ("{B}! [What a surprise!|What are you doing here?|I did not expect you here.]",
-     "[Oh, hello {A}!|Hi {A}!] [I am just on my way home.|I had something to do nearby.|Good to see you.]"),
-    ("[Good morning|Good evening|Good afternoon], {B}.", "[Good to see you|Hello|Good day], {A}. [Come in.|Sit down.|]"),
-    ("{B}, [do you have a minute|can I talk to you|have you got a moment]?", "[Sure|Of course|Yes], [go ahead.|what is it?|I am listening.|what can I do for you?]"),
+    (
+        "[Hi|Hello|Hey], {B}! [How are you?|How are things?|Long time no see!|Nice to see you.]",
+        "[Hi|Hello], {A}! [Fine, thanks.|I am well, thank you.|Not bad.|A bit tired, but fine.] "
+        "[And you?|How about you?|]",
+    ),
+    (
+        "{B}! [What a surprise!|What are you doing here?|I did not expect you here.]",
+        "[Oh, hello {A}!|Hi {A}!] [I am just on my way home.|I had something to do nearby.|Good to see you.]",
+    ),
+    (
+        "[Good morning|Good evening|Good afternoon], {B}.",
+        "[Good to see you|Hello|Good day], {A}. [Come in.|Sit down.|]",
+    ),
+    (
+        "{B}, [do you have a minute|can I talk to you|have you got a moment]?",
+        "[Sure|Of course|Yes], [go ahead.|what is it?|I am listening.|what can I do for you?]",
+    ),
 )
 PARTINGS = (
-    ("[Well, I have to go.|I must hurry.|My bus is coming.|It is getting late.] [Bye|See you soon|Take care], {B}!",
-     "[Bye|See you|Goodbye|So long], {A}!"),
-    ("[Say hello to your family.|Give my love to your parents.|Say hello to everybody.]", "[I will.|Will do.|Gladly.] [Bye!|Take care!|]"),
-    ("[Have a nice day|Enjoy your evening|Have a good week], {B}.", "[You too!|The same to you, {A}.|Thanks, you too.]"),
+    (
+        "[Well, I have to go.|I must hurry.|My bus is coming.|It is getting late.] [Bye|See you soon|Take care], {B}!",
+        "[Bye|See you|Goodbye|So long], {A}!",
+    ),
+    (
+        "[Say hello to your family.|Give my love to your parents.|Say hello to everybody.]",
+        "[I will.|Will do.|Gladly.] [Bye!|Take care!|]",
+    ),
+    (
+        "[Have a nice day|Enjoy your evening|Have a good week], {B}.",
+        "[You too!|The same to you, {A}.|Thanks, you too.]",
+    ),
 )
-TURNS_OF_TALK = ("By the way, [one more thing.|something else.]", "Oh, before I forget:", "There is something else.", "[And|Oh, and] another thing.",
-                 "[While you are here:|While we are talking:]")
+TURNS_OF_TALK = (
+    "By the way, [one more thing.|something else.]",
+    "Oh, before I forget:",
+    "There is something else.",
+    "[And|Oh, and] another thing.",
+    "[While you are here:|While we are talking:]",
+)
 ASKS = (
-    "Summarise the dialogue.", "Summarize the following conversation in [one or two|a few] sentences.", "What is this dialogue about?",
-    "Write a short summary of this conversation.", "Give a brief summary.", "Sum up [this|the] conversation.", "What do they talk about?",
-    "Tell me in short what happens in this dialogue.", "Please summarise this [chat|conversation] in the third person.",
-    "TL;DR", "Read the conversation and say what it comes down to.",
+    "Summarise the dialogue.",
+    "Summarize the following conversation in [one or two|a few] sentences.",
+    "What is this dialogue about?",
+    "Write a short summary of this conversation.",
+    "Give a brief summary.",
+    "Sum up [this|the] conversation.",
+    "What do they talk about?",
+    "Tell me in short what happens in this dialogue.",
+    "Please summarise this [chat|conversation] in the third person.",
+    "TL;DR",
+    "Read the conversation and say what it comes down to.",
 )
 
 
@@ -45,7 +82,9 @@ def write(rng: Random) -> str:
     text = "\n".join(lines)
     if rng.random() < 0.3:
         head = rng.choice(["Summary: ", "In short: ", "\nSummary: ", "What it is about: ", "= "])
-        begin = rng.choice(["", "Dialogue:\n", "Conversation:\n", "Two people talk.\n" if len(speakers(lines)) == 2 else ""])
+        begin = rng.choice(
+            ["", "Dialogue:\n", "Conversation:\n", "Two people talk.\n" if len(speakers(lines)) == 2 else ""]
+        )
         return f"{begin}{text}\n{head}{' '.join(summary)}"
     return ask(rng, text, " ".join(summary))
 
@@ -62,12 +101,11 @@ def question(rng: Random, lines: list[str]) -> str:
     speaker, said = rng.choice(lines).split(": ", 1)
     text, names = "\n".join(lines), speakers(lines)
     asked, answer = rng.choice([
-        ("Who takes part in this dialogue?", f"{listed(names)}."),
-        (f'Who says "{said}"?', f"{speaker}."),
+        ("Who takes part in this dialogue?", f"{listed(names)}."), (f'Who says "{said}"?', f"{speaker}."),
         ("Who speaks first?", f"{lines[0].split(': ')[0]}."),
         ("Who has the last word?", f"{lines[-1].split(': ')[0]}."),
         ("What is the first thing that is said?", lines[0].split(": ", 1)[1]),
-        (f"List the people who speak, separated by commas.", ", ".join(names)),
+        ("List the people who speak, separated by commas.", ", ".join(names)),
     ])  # fmt: skip
     return exchange(rng, f"{text}\n\n{asked}" if rng.random() < 0.6 else f"{asked}\n\n{text}", answer)
 
@@ -82,10 +120,12 @@ def dialogue(rng: Random) -> tuple[list[str], list[str]]:
     people = cast(rng, scene)
     spoken, summary = play(rng, scene, people)
     second = rng.choice(SCENES)
-    if _friendly(scene) and _friendly(second) and scene is not second and scene.parts() == second.parts() and rng.random() < 0.2:
+    fits = _friendly(scene) and _friendly(second) and scene is not second and scene.parts() == second.parts()
+    if fits and rng.random() < 0.2:
         more, told = play(rng, second, people)
         link = say(rng, rng.choice(TURNS_OF_TALK))
-        spoken, summary = [*spoken, (more[0][0], f"{link} {more[0][1]}"), *more[1:]], [*summary, f"Then {told[0]}", *told[1:]]
+        spoken = [*spoken, (more[0][0], f"{link} {more[0][1]}"), *more[1:]]
+        summary = [*summary, f"Then {told[0]}", *told[1:]]
     if _friendly(scene):
         spoken = framed(rng, spoken)
     spoken = [(part, say(rng, words, {key: each.call for key, each in people.items()})) for part, words in spoken]

@@ -1,4 +1,4 @@
-"""Domains of messages that people write, and what an office would note of them. Knows no JSON; the form is that of `domains`."""
+"""Domains of messages that people write to an office, in the form of `domains`. Knows no JSON."""
 
 DOMAINS = {
     "table booking": """name, guest, booked_by = person : Good evening, my name is {v}. / Hello, this is {v}. / {v} here, hello!

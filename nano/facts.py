@@ -1,4 +1,4 @@
-"""Small facts for instructions: what words mean, sentences with their mood, sentences said in another way. Knows no prompt shape."""
+"""Small facts for instructions: what words mean, moods of sentences, other ways to say them. Knows no corpus."""
 
 from __future__ import annotations
 
@@ -215,7 +215,9 @@ def rewrite(rng: Random) -> tuple[str, str]:
         before = f"{start}{option}{end}"
     request = say(rng, _ASKS[kind])
     text = say(rng, before, slots)
-    return f"{request}{rng.choice([': ', '.' + chr(10), '.' + chr(10) * 2])}{text}", say(rng, after.replace("[=]", option), slots)
+    return f"{request}{rng.choice([': ', '.' + chr(10), '.' + chr(10) * 2])}{text}", say(
+        rng, after.replace("[=]", option), slots
+    )
 
 
 def labelled_sentence(rng: Random) -> tuple[str, str, list[str]]:

@@ -1,4 +1,4 @@
-"""Fields of records: how a value is drawn, how prose writes it, how a record does. Knows domains; must not know a prompt."""
+"""Fields of records: how a value is drawn, how prose and records write it. Knows domains; must not know a prompt."""
 
 from __future__ import annotations
 
@@ -10,13 +10,27 @@ from typing import Any
 from nano import domains, domains_messages
 from nano.domains import POOLS
 from nano.lists import (
-    COUNTRIES, MEN, SURNAMES, TOWNS, WOMEN, code, coined, full_name, number_in_words, some_date, written,
+    COUNTRIES,
+    MEN,
+    SURNAMES,
+    TOWNS,
+    WOMEN,
+    code,
+    coined,
+    full_name,
+    number_in_words,
+    some_date,
+    written,
 )  # fmt: skip
 from nano.wording import capital, choose, listed, say
 
 DOMAINS = domains.DOMAINS | domains_messages.DOMAINS
-_TITLE_HEADS = ("Night Letter Garden Island Last_Train Silver_Key Winter House River Empty_Chair Second_Life Old_Bridge Secret Blue_Door "
-                        "Storm Promise Lighthouse Journey Clockmaker Stranger Orchard Long_Road Ninth_Wave Glass_Tower").split()  # fmt: skip
+_TITLE_HEADS = (
+    "Night Letter Garden Island Last_Train Silver_Key Winter House River Empty_Chair Second_Life Old_Bridge Secret "
+    "Blue_Door Storm Promise Lighthouse Journey Clockmaker Stranger Orchard Long_Road Ninth_Wave Glass_Tower"
+).split()  # fmt: skip
+_TEAMS = "United Rovers Tigers Bears City Eagles Falcons Stars".split()
+_FIRMS = ("", "", " & Sons", " Works", " Ltd", " Brothers")
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,9 @@ def _float(rng: Random, low: str, high: str, digits: str) -> tuple[float, str]:
 
 
 def _money(rng: Random) -> tuple[float | int, str]:
-    number = rng.choice([rng.randint(2, 40), rng.randint(10, 900), round(rng.uniform(1, 90), 2), rng.randint(1, 60) + 0.5])
+    number = rng.choice(
+        [rng.randint(2, 40), rng.randint(10, 900), round(rng.uniform(1, 90), 2), rng.randint(1, 60) + 0.5]
+    )
     shown = f"{number:.2f}" if isinstance(number, float) else str(number)
     return number, rng.choice(["${}", "{} dollars", "{} euros", "£{}", "{} pounds", "{} francs", "€{}"]).format(shown)
 
@@ -146,33 +162,44 @@ def _same(make: Any) -> Any:
 
 def title(rng: Random) -> str:
     head, tail = rng.choice(_TITLE_HEADS).replace("_", " "), rng.choice(_TITLE_HEADS).replace("_", " ")
-    return rng.choice([f"The {head}", f"The {head} and the {tail}", f"{head} in {rng.choice(TOWNS)}", f"A {head} for {rng.choice(WOMEN + MEN)}",
-                       f"{rng.choice(WOMEN + MEN)}'s {head}", f"{capital(coined(rng))}", f"The {head} of {capital(coined(rng))}"])  # fmt: skip
+    return rng.choice([
+        f"The {head}", f"The {head} and the {tail}", f"{head} in {rng.choice(TOWNS)}",
+        f"A {head} for {rng.choice(WOMEN + MEN)}", f"{rng.choice(WOMEN + MEN)}'s {head}", f"{capital(coined(rng))}",
+        f"The {head} of {capital(coined(rng))}",
+    ])  # fmt: skip
 
 
 def email(rng: Random) -> str:
     first, last = rng.choice(WOMEN + MEN).lower(), rng.choice(SURNAMES).lower()
-    return f"{rng.choice([f'{first}.{last}', f'{first[0]}{last}', f'{first}{rng.randint(1, 99)}'])}@{coined(rng, 2)}.{rng.choice(['org', 'net', 'example'])}"
+    box = rng.choice([f"{first}.{last}", f"{first[0]}{last}", f"{first}{rng.randint(1, 99)}"])
+    return f"{box}@{coined(rng, 2)}.{rng.choice(['org', 'net', 'example'])}"
 
 
 def latin(rng: Random) -> str:
-    return f"{capital(coined(rng, 2))}{rng.choice(['us', 'a', 'um'])} {coined(rng, 2)}{rng.choice(['is', 'ens', 'ata', 'alis'])}"
+    genus = f"{capital(coined(rng, 2))}{rng.choice(['us', 'a', 'um'])}"
+    return f"{genus} {coined(rng, 2)}{rng.choice(['is', 'ens', 'ata', 'alis'])}"
+
+
+def somebody(rng: Random) -> str:
+    return full_name(rng) if rng.random() < 0.8 else f"{rng.choice(WOMEN + MEN)} {capital(coined(rng))}"
+
+
+def flight(rng: Random) -> str:
+    airline = f"{rng.choice('ABCDEFKLMNRSTU')}{rng.choice('AFGKLPRSXZ')}"
+    return f"{airline}{rng.choice(['', ' '])}{rng.randint(10, 9999)}"
 
 
 _KINDS = {
     "int": _int, "float": _float, "money": _money, "clock": _clock, "date": _date, "pool": _pool, "list": _list,
-    "person": _same(lambda rng: full_name(rng) if rng.random() < 0.8 else f"{rng.choice(WOMEN + MEN)} {capital(coined(rng))}"),
-    "people": lambda rng, least, most: _several(rng, full_name, least, most),
+    "person": _same(somebody), "people": lambda rng, least, most: _several(rng, full_name, least, most),
     "titles": lambda rng, least, most: _several(rng, title, least, most),
     "town": _same(lambda rng: rng.choice(TOWNS) if rng.random() < 0.7 else capital(coined(rng, 2))),
-    "country": _same(lambda rng: rng.choice(COUNTRIES)),
-    "coined": _same(lambda rng: capital(coined(rng))),
-    "brand": _same(lambda rng: f"{capital(coined(rng))}{rng.choice(['', '', ' & Sons', ' Works', ' Ltd', ' Brothers'])}"),
-    "team": _same(lambda rng: f"{rng.choice(TOWNS)} {rng.choice(['United', 'Rovers', 'Tigers', 'Bears', 'City', 'Eagles', 'Falcons', 'Stars'])}"),
-    "title": _same(title), "email": _same(email), "latin": _same(latin), "code": _same(code),
+    "country": _same(lambda rng: rng.choice(COUNTRIES)), "coined": _same(lambda rng: capital(coined(rng))),
+    "brand": _same(lambda rng: f"{capital(coined(rng))}{rng.choice(_FIRMS)}"),
+    "team": _same(lambda rng: f"{rng.choice(TOWNS)} {rng.choice(_TEAMS)}"), "title": _same(title),
+    "email": _same(email), "latin": _same(latin), "code": _same(code),
     "year": _same(lambda rng, low, high: rng.randint(int(low), int(high))),
-    "address": _same(lambda rng: f"{rng.randint(1, 140)} {rng.choice(POOLS['street'])}"),
-    "flight": _same(lambda rng: f"{rng.choice('ABCDEFKLMNRSTU')}{rng.choice('AFGKLPRSXZ')}{rng.choice(['', ' '])}{rng.randint(10, 9999)}"),
+    "address": _same(lambda rng: f"{rng.randint(1, 140)} {rng.choice(POOLS['street'])}"), "flight": _same(flight),
     "gate": _same(lambda rng: f"{rng.choice('ABCDE')}{rng.randint(1, 48)}"),
     "phone": _same(lambda rng: f"0{rng.randint(10, 999)} {rng.randint(10000, 9999999)}"),
     "classroom": _same(lambda rng: f"{rng.randint(1, 9)}{rng.choice('abcd')}"),

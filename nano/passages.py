@@ -1,4 +1,4 @@
-"""Paragraphs and questions about them, also questions that they do not answer. Knows stories; must not know a corpus."""
+"""Paragraphs and questions about them, also unanswerable ones. Knows stories; must not know a corpus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from nano.stories import SHARED, STORIES
 from nano.wording import Person, choose_alike, say, words
 
 NOT_STATED = ("The text does not say.", "Not stated.", "That is not stated.", "The text does not tell us.", "Unknown.")
-HEADS = ("Answer from the text.", "Read the text and answer.", "Use only the text.", "Answer the question about the text.",
+HEADS = ("Answer from the text.", "Read the text and answer.", "Use only the text.",
+    "Answer the question about the text.",
          "If the text does not say, write \"{n}\"")  # fmt: skip
 
 
@@ -19,8 +20,10 @@ HEADS = ("Answer from the text.", "Read the text and answer.", "Use only the tex
 def _shared() -> dict[str, list[str]]:
     joined = SHARED.replace("\n    ", " ").strip().splitlines()
     lists = {name: words(entries) for name, entries in (line.split(": ", 1) for line in joined)}
-    return lists | {"count2": lists["count"], "count3": lists["count"], "job2": lists["job"], "town": TOWNS, "town2": TOWNS,
-                    "country": COUNTRIES, "surname": SURNAMES, "when_low": words("in the spring; last year; two weeks later; in the summer")}  # fmt: skip
+    return lists | {"count2": lists["count"], "count3": lists["count"], "job2": lists["job"], "town": TOWNS,
+        "town2": TOWNS,
+                    "country": COUNTRIES, "surname": SURNAMES,
+                        "when_low": words("in the spring; last year; two weeks later; in the summer")}  # fmt: skip
 
 
 class _Drawn(dict[str, "str | Person"]):
@@ -71,7 +74,9 @@ def write(rng: Random) -> str:
     if draw < 0.3:
         return text
     head = rng.choice(HEADS).replace("{n}", said) if rng.random() < 0.5 else ""
-    first = rng.choice(["{h}\n\n{t}\n\n{q}", "{h}\n\nText: {t}\n\nQuestion: {q}", "{q}\n\n{t}\n\n{h}", "{t}\n\n{q} {h}"])
+    first = rng.choice(
+        ["{h}\n\n{t}\n\n{q}", "{h}\n\nText: {t}\n\nQuestion: {q}", "{q}\n\n{t}\n\n{h}", "{t}\n\n{q} {h}"]
+    )
     turns = [first.format(h=head, t=text, q=pairs[0][0]).strip(), pairs[0][1]]
     for question, answer in pairs[1:]:
         turns += [question, answer]

@@ -1,6 +1,6 @@
-"""Texts of others under permissive licences, cleaned and cut to the base's context. Knows the public data's folders only.
+"""Texts of others under permissive licences, cleaned and cut to the base's context. Knows the public data only.
 
-Each source yields texts; what it keeps for judging (whole novels, whole speeches, other questions) it yields as held out.
+What is held out for judging is held out by group: whole novels, whole speeches, all questions about a disease.
 """
 
 from __future__ import annotations
@@ -32,7 +32,22 @@ class Source:
     """Yields (group, text) in an order of its own; a group is held out as a whole or not at all."""
 
 
-_SIGNS = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "—": "--", "–": "-", "‐": "-", "‑": "-", "…": "...", "\u00a0": " ", "_": "", "\ufeff": ""})
+_SIGNS = str.maketrans(
+    {
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "—": "--",
+        "–": "-",
+        "‐": "-",
+        "‑": "-",
+        "…": "...",
+        "\u00a0": " ",
+        "_": "",
+        "\ufeff": "",
+    }
+)
 
 
 def clean(text: str) -> str:
@@ -94,14 +109,21 @@ def read_shakespeare(rng: Random, data: Path) -> Iterator[tuple[str, str]]:
 
 def read_medquad(rng: Random, data: Path) -> Iterator[tuple[str, str]]:
     """Questions with the first sentences of their answers; lists of signs that a machine made are left out."""
-    questions = [row for row in rows(data / "medquad" / "all.jsonl") if (row["source"], row["qtype"]) != ("GARD", "symptoms")]
+    questions = [
+        row for row in rows(data / "medquad" / "all.jsonl") if (row["source"], row["qtype"]) != ("GARD", "symptoms")
+    ]
     rng.shuffle(questions)
     for row in questions:
         answer = sentences_up_to(_answer(clean(row["answer"])), rng.choice((400, 700, 1000)))
-        question = re.sub(r"\s+\?$", "?", row["question"].replace("(are)", "").replace("  ", " ").replace("? ?", "?").strip())
+        question = re.sub(
+            r"\s+\?$", "?", row["question"].replace("(are)", "").replace("  ", " ").replace("? ?", "?").strip()
+        )
         if len(answer) > 60 and "Human Phenotype" not in answer:
             plain = rng.random() < 0.4
-            yield row["focus"] or row["id"], f"Question: {question}\nAnswer: {answer}" if plain else exchange(rng, question, answer)
+            yield (
+                row["focus"] or row["id"],
+                f"Question: {question}\nAnswer: {answer}" if plain else exchange(rng, question, answer),
+            )
 
 
 def _answer(text: str) -> str:
@@ -127,10 +149,23 @@ def read_pubmedqa(rng: Random, data: Path) -> Iterator[tuple[str, str]]:
     for row in rows(data / "pubmedqa" / "train.jsonl"):
         context = sentences_up_to(clean(" ".join(row["contexts"])), 1800)
         answer = f"{row['final_decision'].capitalize()}. {sentences_up_to(clean(row['long_answer']), 600)}"
-        yield row["pmid"], exchange(rng, f"{context}\n\n{row['question']}" if rng.random() < 0.7 else f"{row['question']}\n\n{context}", answer)
+        yield (
+            row["pmid"],
+            exchange(
+                rng,
+                f"{context}\n\n{row['question']}" if rng.random() < 0.7 else f"{row['question']}\n\n{context}",
+                answer,
+            ),
+        )
 
 
-_WANTS = ("What does the customer want?", "What is this message about?", "Name the intent.", "In a few words: what is asked for?", "Which topic is it?")
+_WANTS = (
+    "What does the customer want?",
+    "What is this message about?",
+    "Name the intent.",
+    "In a few words: what is asked for?",
+    "Which topic is it?",
+)
 
 
 def _intents(folder: str, domain_of_file: str) -> Callable[[Random, Path], Iterator[tuple[str, str]]]:
@@ -145,7 +180,10 @@ def _intents(folder: str, domain_of_file: str) -> Callable[[Random, Path], Itera
                 others = rng.sample([each for each in labels if each != row["label"]], rng.randint(1, 4))
                 shown = rng.sample([named, *(each.replace("_", " ").lower() for each in others)], len(others) + 1)
                 request = f"{rng.choice(['Choose one', 'Labels', 'Which of these fits'])}: {', '.join(shown)}"
-            yield str(index), exchange(rng, f"{request}\n\n{text}" if rng.random() < 0.6 else f"{text}\n\n{request}", named)
+            yield (
+                str(index),
+                exchange(rng, f"{request}\n\n{text}" if rng.random() < 0.6 else f"{text}\n\n{request}", named),
+            )
 
     return read
 
@@ -154,8 +192,7 @@ SOURCES = (
     Source("eltec_eng_novels", "public domain", 6_600, 130, read_novels),
     Source("us_presidential_speeches", "public domain", 1_100, 40, read_speeches),
     Source("tiny_shakespeare", "public domain", 170, 8, read_shakespeare),
-    Source("medquad", "CC BY 4.0", 8_000, 100, read_medquad),
-    Source("gsm8k", "MIT", 6_500, 80, read_gsm8k),
+    Source("medquad", "CC BY 4.0", 8_000, 100, read_medquad), Source("gsm8k", "MIT", 6_500, 80, read_gsm8k),
     Source("self_instruct", "Apache-2.0", 200, 10, read_self_instruct),
     Source("pubmedqa", "MIT", 500, 20, read_pubmedqa),
     Source("banking77", "CC BY 4.0", 3_000, 40, _intents("banking77", "train.jsonl")),

@@ -1,4 +1,4 @@
-"""Records and prose: prose to JSON, JSON to prose, one field asked for, several records. Knows fields; must not know a corpus."""
+"""Records and prose: either made of the other, one field asked for, several. Knows fields; must not know a corpus."""
 
 from __future__ import annotations
 
@@ -13,30 +13,43 @@ from nano.fields import DOMAINS, Fact, describe, fields_of
 from nano.wording import listed, say
 
 NOISE = (
-    "I hope you are well.", "It is raining again today.", "The phone has not stopped ringing all day.", "My sister says hello.",
-    "Sorry for my handwriting.", "I am writing this on the train.", "We had a lovely time last year.", "Let me know if anything is unclear.",
-    "The dog is barking while I write this.", "[Many thanks in advance.|Thank you for reading this.|Thanks!]", "I nearly forgot to write.",
-    "The coffee here is very good, by the way.", "You can imagine how busy we are.", "My neighbour recommended you.", "It has been a long week.",
-    "That is all for now.", "More about that another time.", "As you can see, I have not changed.", "{n} years ago it was different.",
-    "I have told this to {n} people already.", "The number {n} bus was late again.", "I counted {n} cars on the way here.",
-    "They say that will change soon.", "Nobody knows what comes next.", "You will find more in the newspaper.", "That is what my aunt told me.",
+    "I hope you are well.", "It is raining again today.", "The phone has not stopped ringing all day.",
+    "My sister says hello.", "Sorry for my handwriting.", "I am writing this on the train.",
+    "We had a lovely time last year.", "Let me know if anything is unclear.", "The dog is barking while I write this.",
+    "[Many thanks in advance.|Thank you for reading this.|Thanks!]", "I nearly forgot to write.",
+    "The coffee here is very good, by the way.", "You can imagine how busy we are.", "My neighbour recommended you.",
+    "It has been a long week.", "That is all for now.", "More about that another time.",
+    "As you can see, I have not changed.", "{n} years ago it was different.", "I have told this to {n} people already.",
+    "The number {n} bus was late again.", "I counted {n} cars on the way here.", "They say that will change soon.",
+    "Nobody knows what comes next.", "You will find more in the newspaper.", "That is what my aunt told me.",
 )  # fmt: skip
 TO_JSON = (
-    "Extract [the following fields|these fields] from the text as JSON: {keys}.", "Turn the text into a JSON object with the keys {keys}.",
-    "Read the text and fill in {keys}. Answer in JSON.", "Return JSON with {keys}. Use null for what the text does not say.",
-    "Which {keys} does the text give? Answer with a JSON object[; missing values are null|].", "Make a record of this text. Fields: {keys}.",
-    "JSON, please. Keys: {keys}. Not stated means null.", "Note the {keys} as JSON.", "Convert to JSON ({keys}).",
+    "Extract [the following fields|these fields] from the text as JSON: {keys}.",
+    "Turn the text into a JSON object with the keys {keys}.", "Read the text and fill in {keys}. Answer in JSON.",
+    "Return JSON with {keys}. Use null for what the text does not say.",
+    "Which {keys} does the text give? Answer with a JSON object[; missing values are null|].",
+    "Make a record of this text. Fields: {keys}.", "JSON, please. Keys: {keys}. Not stated means null.",
+    "Note the {keys} as JSON.", "Convert to JSON ({keys}).",
     "Write the facts of the text as a JSON object. Keys: {keys}. If something is missing, write null.",
 )  # fmt: skip
 TO_JSON_FREELY = (
-    "Turn this {domain} into JSON.", "Write the facts as a JSON object.", "Make a record of this {domain}.", "Structured data, please.",
-    "Extract all facts as JSON.", "Convert this text into a JSON record.",
+    "Turn this {domain} into JSON.", "Write the facts as a JSON object.", "Make a record of this {domain}.",
+    "Structured data, please.", "Extract all facts as JSON.", "Convert this text into a JSON record.",
 )  # fmt: skip
+FORMS = ("Fill in", "Complete the record", "Use this form", "Answer in this form")
+SCHEMAS = ("Schema", "Types", "Fields and types")
 TO_PROSE = (
-    "Describe this record in words.", "Write the record as a short text.", "Turn this JSON into plain sentences.", "Say this in plain English.",
-    "What does this {domain} record say?", "Write a few sentences from these data.",
+    "Describe this record in words.", "Write the record as a short text.", "Turn this JSON into plain sentences.",
+    "Say this in plain English.", "What does this {domain} record say?", "Write a few sentences from these data.",
 )  # fmt: skip
-FIELD_ASKS = ("What does it say under {key}?", "Give me the {key}.", "{key}?", "Which {key} is stated?", "Find the {key} in the text.", "Tell me the {key}, nothing else.")
+FIELD_ASKS = (
+    "What does it say under {key}?",
+    "Give me the {key}.",
+    "{key}?",
+    "Which {key} is stated?",
+    "Find the {key} in the text.",
+    "Tell me the {key}, nothing else.",
+)
 
 
 def write(rng: Random) -> str:
@@ -53,7 +66,9 @@ def prose_of(rng: Random, domain: str, facts: Sequence[Fact]) -> str:
     for sentence in rng.sample(NOISE, noise):
         rest.insert(rng.randint(0, len(rest)), say(rng, sentence, {"n": str(rng.randint(3, 40))}))
     if domain in MESSAGES and rng.random() < 0.4:
-        greeting = rng.choice(["Hello,", "Good morning,", "Dear all,", "Hi there,", "Good day!", "Dear Sir or Madam,", "Hello everybody,"])
+        greeting = rng.choice(
+            ["Hello,", "Good morning,", "Dear all,", "Hi there,", "Good day!", "Dear Sir or Madam,", "Hello everybody,"]
+        )
         head = f"{greeting}\n{head}" if rng.random() < 0.4 else f"{greeting} {head}"
     return " ".join([head, *rest])
 
@@ -91,13 +106,15 @@ def _named_keys(rng: Random, keys: Sequence[str]) -> str:
 
 
 def _around(rng: Random, request: str, text: str, answer: str) -> str:
-    """Request and text in either order, as a conversation or as plain text, the request now and then as the system's."""
+    """Request and text in either order, as a conversation or plain; the request now and then as the system's."""
     draw = rng.random()
     if draw < 0.12:
         return exchange(rng, text, answer, system=request)
     if draw < 0.3:
         return f"{request}\n\n{text}\n\n{answer}"
-    shape = rng.choice(["{r}\n\n{t}", "{r}\n\n{t}", "{t}\n\n{r}", "{r}\nText: {t}", "{r}\n\n\"\"\"{t}\"\"\"", "Text: {t}\n{r}"])
+    shape = rng.choice(
+        ["{r}\n\n{t}", "{r}\n\n{t}", "{t}\n\n{r}", "{r}\nText: {t}", '{r}\n\n"""{t}"""', "Text: {t}\n{r}"]
+    )
     return exchange(rng, shape.format(r=request, t=text), answer)
 
 
@@ -110,13 +127,14 @@ def prose_to_json(rng: Random, domain: str) -> str:
     keys = [*(fact.key for fact in facts), *silent]
     if rng.random() < 0.5:
         rng.shuffle(keys)
-    keys = sorted(keys, key=lambda key: next(index for index, other in enumerate(keys) if other.split(".")[0] == key.split(".")[0]))
+    outer = [key.split(".")[0] for key in keys]
+    keys.sort(key=lambda key: outer.index(key.split(".")[0]))  # keys of one nested object stand together
     record = record_of(facts, silent, keys)
     draw = rng.random()
     if draw < 0.2:
-        request = f"{rng.choice(['Fill in', 'Complete the record', 'Use this form', 'Answer in this form'])}: {json.dumps(_blank(record))}"
+        request = f"{rng.choice(FORMS)}: {json.dumps(_blank(record))}"
     elif draw < 0.3:
-        request = f"{rng.choice(['Schema', 'Types', 'Fields and types'])}: {json.dumps(_types(record))}. Answer in JSON."
+        request = f"{rng.choice(SCHEMAS)}: {json.dumps(_types(record))}. Answer in JSON."
     else:
         request = say(rng, rng.choice(TO_JSON), {"keys": _named_keys(rng, keys)})
     return _around(rng, request, text, as_json(rng, record))
@@ -127,7 +145,14 @@ def _blank(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _types(record: dict[str, Any]) -> dict[str, Any]:
-    names = {bool: "true or false", int: "number", float: "number", str: "text", list: "list", type(None): "text or null"}
+    names = {
+        bool: "true or false",
+        int: "number",
+        float: "number",
+        str: "text",
+        list: "list",
+        type(None): "text or null",
+    }
     return {key: _types(value) if isinstance(value, dict) else names[type(value)] for key, value in record.items()}
 
 
@@ -142,7 +167,10 @@ def one_field(rng: Random, domain: str) -> str:
     facts, silent = _unclashing(rng, domain)
     source = prose_of(rng, domain, facts) if rng.random() < 0.6 else json.dumps(record_of(facts), ensure_ascii=False)
     turns: list[str] = []
-    asked = rng.sample([*((fact.key, spoken(fact.value)) for fact in facts), *((key, "Not stated.") for key in silent)], rng.choice((1, 1, 2, 3)))
+    asked = rng.sample(
+        [*((fact.key, spoken(fact.value)) for fact in facts), *((key, "Not stated.") for key in silent)],
+        rng.choice((1, 1, 2, 3)),
+    )
     for index, (key, answer) in enumerate(asked):
         name = key.replace(".", " ").replace("_", " ")
         request = say(rng, rng.choice(FIELD_ASKS), {"key": name})
@@ -169,39 +197,56 @@ def several(rng: Random, domain: str) -> str:
     array = json.dumps(records, ensure_ascii=False)
     if rng.random() < 0.5:
         text = rng.choice(["\n", "\n\n", " "]).join(" ".join(fact.sentence for fact in facts) for facts, _ in things)
-        request = rng.choice(["Make a JSON array with one object for each", "List them as JSON, one object each", "One JSON record per item"])
+        request = rng.choice(
+            [
+                "Make a JSON array with one object for each",
+                "List them as JSON, one object each",
+                "One JSON record per item",
+            ]
+        )
         return _around(rng, f"{request}. Keys: {', '.join(keys.values())}.", text, array)
     return exchange(rng, *_over_array(rng, records, array))
 
 
 def _over_array(rng: Random, records: list[dict[str, Any]], array: str) -> tuple[str, str]:
     first, key = list(records[0])[0], rng.choice(list(records[0])[1:])
-    numbers = [record for record in records if isinstance(record[key], int | float) and not isinstance(record[key], bool)]
+    numbers = [
+        record for record in records if isinstance(record[key], int | float) and not isinstance(record[key], bool)
+    ]
     if len(numbers) == len(records) and len({record[key] for record in records}) == len(records):
         most = rng.random() < 0.5
         chosen = (max if most else min)(records, key=lambda record: record[key])
-        return f"{array}\n\nWhich {first} has the {'highest' if most else 'lowest'} {key.replace('_', ' ')}?", str(chosen[first])
+        superlative = f"{'highest' if most else 'lowest'} {key.replace('_', ' ')}"
+        return f"{array}\n\nWhich {first} has the {superlative}?", str(chosen[first])
     one = rng.choice(records)
     return rng.choice([
         (f"How many records are there?\n{array}", str(len(records))),
-        (f"{array}\n\nGive only the values of {key} as a JSON array.", json.dumps([record[key] for record in records], ensure_ascii=False)),
+        (f"{array}\n\nGive only the values of {key} as a JSON array.",
+         json.dumps([record[key] for record in records], ensure_ascii=False)),
         (f'{array}\n\nReturn the record whose {first} is "{one[first]}".', json.dumps(one, ensure_ascii=False)),
-        (f"Remove the key {key} from every record.\n{array}", json.dumps([{k: v for k, v in record.items() if k != key} for record in records], ensure_ascii=False)),
+        (f"Remove the key {key} from every record.\n{array}",
+         json.dumps([{k: v for k, v in record.items() if k != key} for record in records], ensure_ascii=False)),
     ])  # fmt: skip
 
 
 def change(rng: Random, domain: str) -> str:
     """A record changed as asked: a value, a key, the order; or lines "key: value" to JSON and back."""
     facts, silent = _unclashing(rng, domain)
-    record = record_of([fact for fact in facts if "." not in fact.key], silent=[key for key in silent if "." not in key])
+    record = record_of(
+        [fact for fact in facts if "." not in fact.key], silent=[key for key in silent if "." not in key]
+    )
     text, key = json.dumps(record, ensure_ascii=False), rng.choice(list(record))
-    lines = "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}" for name, value in record.items())
+    lines = "\n".join(
+        f"{name}: {json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}"
+        for name, value in record.items()
+    )
     number, flag = rng.randint(2, 900), rng.choice(["checked", "done", "archived", "seen", "new", "private"])
     request, answer = rng.choice([
         (f"Set {key} to {number}.\n{text}", record | {key: number}),
         (f"Add the key {flag} with the value true.\n{text}", record | {flag: True}),
         (f"Remove {key}.\n{text}", {name: value for name, value in record.items() if name != key}),
-        (f"Rename {key} to {key}_old.\n{text}", {f"{key}_old" if name == key else name: value for name, value in record.items()}),
+        (f"Rename {key} to {key}_old.\n{text}",
+         {f"{key}_old" if name == key else name: value for name, value in record.items()}),
         (f"Sort the keys by the alphabet.\n{text}", dict(sorted(record.items()))),
         (f"Write this as JSON.\n{lines}", record), (f"{lines}\n\nAs a JSON object, please.", record),
         (f"Write one line per field.\n{text}", None), (f"{text}\n\nAs plain lines, key and value.", None),

@@ -1,4 +1,4 @@
-"""Scenes of more than two, and of talk about what happened: trips, parties, films, accidents. Knows only how scenes are written."""
+"""Scenes of more than two, and of talk about what happened. Knows only how scenes are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes about town and between people: bank, library, taxi, school, quarrels, cars, computers, sport. Knows only how scenes are written."""
+"""Scenes about town: bank, library, taxi, school, cars, computers, sport. Knows only how scenes are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes of work, school and skills: deadlines, meetings, homework, advice, repairs, moving. Knows only how scenes are written."""
+"""Scenes of work, school and skills: meetings, homework, advice, repairs. Knows only how scenes are written."""
 
 from __future__ import annotations
 

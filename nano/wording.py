@@ -4,7 +4,8 @@ A phrase writes alternatives as `[one|two|]` (nested at will) and slots as `{nam
 
 - `{task.ing}` painting the fence, `{task.past}` painted the fence, `{task.s}` paints the fence;
 - `{chore.you}` what is mine is yours;
-- `{why.I}` as the speaker says it, `{why.A}` as somebody else tells it of the person in slot A; forms chain: `{task.A.ing}`;
+- `{why.I}` as the speaker says it, `{why.A}` as somebody else tells it of the person in slot A;
+forms chain: `{task.A.ing}`;
 - `{A.she}` `{A.her}` `{A.hers}` the pronouns of the person in slot A: she, her (object), her (possessive).
 
 A clause about the speaker is written in the first person, verbs that follow `I` in the present marked by `_`:
@@ -26,7 +27,7 @@ _WORD = re.compile(r"_?[A-Za-z']+")
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who speaks: the label before their lines, how a teller names them, a woman or not, how others call them."""
+    """Somebody who speaks: the label before their lines, their name to a teller, woman or not, their name to others."""
 
     label: str
     named: str
@@ -100,7 +101,12 @@ def tidy(text: str) -> str:
     """Articles before vowels, capitals after full stops, single spaces."""
     text = re.sub(r" +", " ", text)
     text = re.sub(r" ([,.!?;:])(?=\s|$)", r"\1", text)
-    text = re.sub(r"(?:(?<=[\s(])|^)(a|(?:(?<=[.!?:\"] )|(?<=\")|^)A) (?=(?:[aeioAEIO]|u(?!ni|se|su|k)|hour|honest|8|11\b|18\b))(?!one\b|once|Eu|eu)", r"\1n ", text)
+    text = re.sub(
+        r"(?:(?<=[\s(])|^)(a|(?:(?<=[.!?:\"] )|(?<=\")|^)A) "
+        r"(?=(?:[aeioAEIO]|u(?!ni|se|su|k)|hour|honest|8|11\b|18\b))(?!one\b|once|Eu|eu)",
+        r"\1n ",
+        text,
+    )
     text = re.sub(r"(^|[.!?] )([a-z])(?![\w.]*@)", lambda found: found[1] + found[2].upper(), text) if text else text
     return text.strip()
 
@@ -115,14 +121,16 @@ _PAST = dict(pair.split(":") for pair in (
     "go:went take:took make:made have:had get:got buy:bought bring:brought see:saw give:gave find:found lose:lost "
     "leave:left meet:met drive:drove ride:rode write:wrote read:read eat:ate drink:drank break:broke build:built "
     "run:ran swim:swam sing:sang begin:began teach:taught catch:caught think:thought feel:felt keep:kept sleep:slept "
-    "spend:spent send:sent pay:paid say:said tell:told sell:sold hold:held stand:stood sit:sat win:won put:put cut:cut "
-    "let:let set:set shut:shut hurt:hurt do:did be:was come:came become:became know:knew grow:grew throw:threw "
-    "fly:flew draw:drew wear:wore feed:fed lead:led hang:hung dig:dug speak:spoke choose:chose forget:forgot "
-    "fall:fell lend:lent hear:heard sweep:swept stop:stopped plan:planned swap:swapped plug:plugged rub:rubbed "
-    "hide:hid rise:rose wake:woke show:showed spot:spotted drop:dropped trim:trimmed shop:shopped pick:picked "
-    "wrap:wrapped skip:skipped jog:jogged mop:mopped shake:shook learn:learned freeze:froze lay:laid mend:mended"
+    "spend:spent send:sent pay:paid say:said tell:told sell:sold hold:held stand:stood sit:sat win:won put:put "
+    "cut:cut let:let set:set shut:shut hurt:hurt do:did be:was come:came become:became know:knew grow:grew "
+    "throw:threw fly:flew draw:drew wear:wore feed:fed lead:led hang:hung dig:dug speak:spoke choose:chose "
+    "forget:forgot fall:fell lend:lent hear:heard sweep:swept stop:stopped plan:planned swap:swapped plug:plugged "
+    "rub:rubbed hide:hid rise:rose wake:woke show:showed spot:spotted drop:dropped trim:trimmed shop:shopped "
+    "pick:picked wrap:wrapped skip:skipped jog:jogged mop:mopped shake:shook learn:learned freeze:froze lay:laid "
+    "mend:mended"
 ).split())  # fmt: skip
-_DOUBLED = frozenset("get put cut let set shut sit win run swim begin stop plan swap plug rub forget dig spot drop trim "
+_DOUBLED = frozenset("get put cut let set shut sit win run swim begin stop plan swap plug rub forget dig spot drop "
+                     "trim "
                      "shop wrap skip jog mop".split())  # fmt: skip
 
 
@@ -160,7 +168,14 @@ def third_singular(phrase: str) -> str:
     return _inflect(phrase, {"have": "has", "am": "is", "be": "is"}, form)
 
 
-_FORMS = {"you": lambda clause: re.sub(r"\bmy\b", "your", clause), "I": lambda clause: clause.replace("_", ""), "ing": ing, "past": past, "s": third_singular, "Cap": capital}
+_FORMS = {
+    "you": lambda clause: re.sub(r"\bmy\b", "your", clause),
+    "I": lambda clause: clause.replace("_", ""),
+    "ing": ing,
+    "past": past,
+    "s": third_singular,
+    "Cap": capital,
+}
 
 # --- person -----------------------------------------------------------------------------------------------------------
 
@@ -180,14 +195,15 @@ def told_of(clause: str, person: Person, other: Person | None = None) -> str:
 
 
 _CONTRACTIONS = [(re.compile(rf"\b{full}(?= (?!it\b|you\b|they\b)[a-z])"), short) for full, short in (
-    ("I am", "I'm"), ("I will not", "I won't"), ("([Yy])ou are", r"\1ou're"), ("([Ww])e are", r"\1e're"), ("([Tt])hey are", r"\1hey're"),
-    ("([Ii])t is", r"\1t's"), ("([Tt])hat is", r"\1hat's"), ("([Ww])hat is", r"\1hat's"), ("([Hh])e is", r"\1e's"),
-    ("([Ss])he is", r"\1he's"), ("I have (?=never|been|just|got|already|seen|had)", "I've "), ("([Cc])annot", r"\1an't"),
+    ("I am", "I'm"), ("I will not", "I won't"), ("([Yy])ou are", r"\1ou're"), ("([Ww])e are", r"\1e're"),
+    ("([Tt])hey are", r"\1hey're"), ("([Ii])t is", r"\1t's"), ("([Tt])hat is", r"\1hat's"),
+    ("([Ww])hat is", r"\1hat's"), ("([Hh])e is", r"\1e's"), ("([Ss])he is", r"\1he's"),
+    ("I have (?=never|been|just|got|already|seen|had)", "I've "), ("([Cc])annot", r"\1an't"),
     ("([Dd])o not", r"\1on't"), ("([Dd])oes not", r"\1oesn't"), ("([Dd])id not", r"\1idn't"), ("I will", "I'll"),
     ("([Ww])e will", r"\1e'll"), ("([Ii])s not", r"\1sn't"), ("([Ww])as not", r"\1asn't"), ("([Aa])re not", r"\1ren't"),
     ("([Ww])ould not", r"\1ouldn't"), ("([Cc])ould not", r"\1ouldn't"), ("I would", "I'd"), ("([Ll])et us", r"\1et's"),
-    ("([Tt])here is", r"\1here's"), ("([Hh])ave not", r"\1aven't"), ("([Yy])ou will", r"\1ou'll"), ("([Ww])ill not", r"\1on't"),
-    ("([Hh])as not", r"\1asn't"),
+    ("([Tt])here is", r"\1here's"), ("([Hh])ave not", r"\1aven't"), ("([Yy])ou will", r"\1ou'll"),
+    ("([Ww])ill not", r"\1on't"), ("([Hh])as not", r"\1asn't"),
 )]  # fmt: skip
 
 
