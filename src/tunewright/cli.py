@@ -110,7 +110,12 @@ def init(
     into: Annotated[
         Path, typer.Option("--recipe", "-r", metavar="FILE", help="Where to write the recipe.")
     ] = Path("recipe.yaml"),
-    base: Annotated[str, typer.Option("--base", help="Bundled name, hub id or folder.")] = "minilm",
+    base: Annotated[
+        str | None, typer.Option("--base", help="Bundled name, hub id or folder; by default one that fits the task.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="The kind of task, where the data could be read in several ways.")
+    ] = None,
     inputs: Inputs = None,
     outputs: Outputs = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
@@ -123,7 +128,9 @@ def init(
         from tunewright.pipeline.start import propose_recipe
         from tunewright.store import files
 
-        text = propose_recipe(data, base=base, inputs=inputs or (), outputs=outputs or (), folder=into.parent)
+        text = propose_recipe(
+            data, base=base, inputs=inputs or (), outputs=outputs or (), kind=kind, folder=into.parent
+        )
         files.write_atomically(into, text)
     typer.echo(text)
     typer.echo(f"Written to {into}. Next: tunewright check {into}")

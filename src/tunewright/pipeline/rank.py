@@ -26,7 +26,7 @@ from tunewright.model.predict import pooled_rows
 from tunewright.model.probe import fit_probe
 from tunewright.pipeline.columns import guess_task, look_at_columns
 from tunewright.pipeline.plan import SPLITS
-from tunewright.recipe.errors import Refusal
+from tunewright.recipe.errors import DataRefusal, Refusal
 from tunewright.recipe.schema import Recipe
 from tunewright.recipe.tasks import KINDS, better
 from tunewright.serve.predictor import fastest_dtype
@@ -79,6 +79,11 @@ def rank_bases(
     used. A base that cannot be used is ranked last, with the reason.
     """
     guess = guess_task(look_at_columns(read_table([data])), inputs=inputs, outputs=outputs, where=str(data))
+    if KINDS[guess.kind].answers not in ("labels", "numbers") or guess.kind == "similarity":
+        raise DataRefusal(
+            f"Bases are ranked by a linear probe, which a {guess.kind} does not have.", where=str(data),
+            remedy="Run a recipe for each base and compare their reports.",
+        )  # fmt: skip
     task: dict[str, Any] = {"kind": guess.kind, "input": guess.inputs, "output": guess.outputs}
     if guess.separator is not None:
         task["separator"] = guess.separator
