@@ -28,7 +28,7 @@ heavy: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m heavy
 
 lint: $(VENV)/installed-for-tests
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples nano
 
 types: $(VENV)/installed-for-tests
 	$(BIN)/mypy

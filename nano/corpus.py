@@ -69,7 +69,7 @@ def take(source: Source, data: Path, *, seed: int, scale: float) -> tuple[list[s
 def _share_out(
     splits: dict[str, list[Row]], seen: set[str], name: str, licence: str, train: list[str], held_out: list[str]
 ) -> None:
-    """Rows of both splits, each text once in the whole corpus; the held-out first, so that none of them is trained on."""
+    """Rows of both splits, each text once in the corpus; the held-out first, so that none of them is trained on."""
     for split, texts in (("heldout", held_out), ("train", train)):
         for text in texts:
             if text not in seen:

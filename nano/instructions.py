@@ -117,7 +117,7 @@ _NAMES, _PLACES = frozenset(WOMEN + MEN), frozenset(TOWNS + COUNTRIES)
 
 
 def named_in(text: str) -> list[str]:
-    """People in the order of their first mention, with the surname where one follows."""
+    """People in the order of their first mention, with the surname where one follows; none with a title before it."""
     found = re.findall(r"\b([A-Z][a-z]+)((?: [A-Z][a-z]+)?)", text)
     return list(dict.fromkeys(first + last for first, last in found if first in _NAMES))
 

@@ -86,7 +86,7 @@ def record_of(facts: Sequence[Fact], silent: Sequence[str] = (), order: Sequence
     return record
 
 
-def _unclashing(rng: Random, domain: str) -> tuple[list[Fact], list[str]]:
+def unclashing_facts(rng: Random, domain: str) -> tuple[list[Fact], list[str]]:
     """Facts whose keys are all different, and no key both a value and a group of others."""
     while True:
         facts, silent = describe(rng, domain)
@@ -119,7 +119,7 @@ def _around(rng: Random, request: str, text: str, answer: str) -> str:
 
 
 def prose_to_json(rng: Random, domain: str) -> str:
-    facts, silent = _unclashing(rng, domain)
+    facts, silent = unclashing_facts(rng, domain)
     text = prose_of(rng, domain, facts)
     if not silent and rng.random() < 0.25:
         request = say(rng, rng.choice(TO_JSON_FREELY), {"domain": domain})
@@ -157,14 +157,14 @@ def _types(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_to_prose(rng: Random, domain: str) -> str:
-    facts, _ = _unclashing(rng, domain)
+    facts, _ = unclashing_facts(rng, domain)
     request = say(rng, rng.choice(TO_PROSE), {"domain": domain})
     return _around(rng, request, as_json(rng, record_of(facts)), " ".join(fact.sentence for fact in facts))
 
 
 def one_field(rng: Random, domain: str) -> str:
     """One field asked for in words: its value, or that it is not stated."""
-    facts, silent = _unclashing(rng, domain)
+    facts, silent = unclashing_facts(rng, domain)
     source = prose_of(rng, domain, facts) if rng.random() < 0.6 else json.dumps(record_of(facts), ensure_ascii=False)
     turns: list[str] = []
     asked = rng.sample(
@@ -231,7 +231,7 @@ def _over_array(rng: Random, records: list[dict[str, Any]], array: str) -> tuple
 
 def change(rng: Random, domain: str) -> str:
     """A record changed as asked: a value, a key, the order; or lines "key: value" to JSON and back."""
-    facts, silent = _unclashing(rng, domain)
+    facts, silent = unclashing_facts(rng, domain)
     record = record_of(
         [fact for fact in facts if "." not in fact.key], silent=[key for key in silent if "." not in key]
     )

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product as combinations
 from pathlib import Path
 from random import Random
@@ -56,7 +57,7 @@ def words_of(text: str) -> list[str]:
 
 def scan(rows: Iterable[str]) -> Iterator[Leak]:
     """Leaks of the ticket task in the texts of a corpus."""
-    task = Task()
+    task = whole_task()
     for number, text in enumerate(rows, 1):
         yield from (Leak(number, kind, found) for kind, found in task.leaks_in(text))
 
@@ -104,6 +105,12 @@ class Task:
         for key in self.keys:
             if key in text:
                 yield "key", key
+
+
+@cache
+def whole_task() -> Task:
+    """The task, indexed once."""
+    return Task()
 
 
 def names_and_values() -> list[str]:

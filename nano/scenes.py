@@ -70,7 +70,6 @@ SHARED = {
         I really appreciate it.; You are a star!; Many thanks."""),
     "welcome": words("""You are welcome.; No problem.; Any time.; My pleasure.; Don't mention it.; Not at all."""),
     "bye": words("""See you [then|soon|later]!; Bye!; Take care!; Talk to you later.; See you."""),
-    "yes": words("""Yes; Sure; Of course; Certainly; Yeah; Yes, of course"""),
 }  # fmt: skip
 
 

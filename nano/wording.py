@@ -2,14 +2,13 @@
 
 A phrase writes alternatives as `[one|two|]` (nested at will) and slots as `{name}` or `{name.form}`:
 
-- `{task.ing}` painting the fence, `{task.past}` painted the fence, `{task.s}` paints the fence;
+- `{task.ing}` painting the fence, `{task.Cap}` Paint the fence;
 - `{chore.you}` what is mine is yours;
 - `{why.I}` as the speaker says it, `{why.A}` as somebody else tells it of the person in slot A;
-forms chain: `{task.A.ing}`;
 - `{A.she}` `{A.her}` `{A.hers}` the pronouns of the person in slot A: she, her (object), her (possessive).
 
-A clause about the speaker is written in the first person, verbs that follow `I` in the present marked by `_`:
-"I _have to look after my sister" becomes "she has to look after her sister".
+Forms follow each other: `{task.A.ing}`. A clause about the speaker is written in the first person, verbs that follow
+`I` in the present marked by `_`: "I _have to look after my sister" becomes "she has to look after her sister".
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def choose(rng: Random, phrase: str) -> str:
     """`phrase` with its choices drawn, nothing else changed."""
     while _CHOICE.search(phrase):
         phrase = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), phrase)
-    return " ".join(phrase.split(" "))
+    return phrase
 
 
 def choose_alike(rng: Random, phrases: list[str]) -> list[str]:
@@ -107,7 +106,7 @@ def tidy(text: str) -> str:
         r"\1n ",
         text,
     )
-    text = re.sub(r"(^|[.!?] )([a-z])(?![\w.]*@)", lambda found: found[1] + found[2].upper(), text) if text else text
+    text = re.sub(r"(^|[.!?] )([a-z])(?![\w.]*@)", lambda found: found[1] + found[2].upper(), text)
     return text.strip()
 
 
@@ -117,63 +116,37 @@ def capital(text: str) -> str:
 
 # --- verbs: the first word of a phrase is its verb --------------------------------------------------------------------
 
-_PAST = dict(pair.split(":") for pair in (
-    "go:went take:took make:made have:had get:got buy:bought bring:brought see:saw give:gave find:found lose:lost "
-    "leave:left meet:met drive:drove ride:rode write:wrote read:read eat:ate drink:drank break:broke build:built "
-    "run:ran swim:swam sing:sang begin:began teach:taught catch:caught think:thought feel:felt keep:kept sleep:slept "
-    "spend:spent send:sent pay:paid say:said tell:told sell:sold hold:held stand:stood sit:sat win:won put:put "
-    "cut:cut let:let set:set shut:shut hurt:hurt do:did be:was come:came become:became know:knew grow:grew "
-    "throw:threw fly:flew draw:drew wear:wore feed:fed lead:led hang:hung dig:dug speak:spoke choose:chose "
-    "forget:forgot fall:fell lend:lent hear:heard sweep:swept stop:stopped plan:planned swap:swapped plug:plugged "
-    "rub:rubbed hide:hid rise:rose wake:woke show:showed spot:spotted drop:dropped trim:trimmed shop:shopped "
-    "pick:picked wrap:wrapped skip:skipped jog:jogged mop:mopped shake:shook learn:learned freeze:froze lay:laid "
-    "mend:mended"
-).split())  # fmt: skip
-_DOUBLED = frozenset("get put cut let set shut sit win run swim begin stop plan swap plug rub forget dig spot drop "
-                     "trim "
-                     "shop wrap skip jog mop".split())  # fmt: skip
-
-
-def _inflect(phrase: str, change: dict[str, str], regular: str) -> str:
-    verb, *rest = phrase.split(" ", 1)
-    return " ".join([change.get(verb) or regular, *rest])
+_IRREGULAR = {"have": "has", "am": "is"}
+_DOUBLED = frozenset(
+    "get put cut let set shut sit win run swim begin stop plan swap plug rub forget dig spot drop trim shop wrap skip "
+    "jog mop".split()
+)
 
 
 def ing(phrase: str) -> str:
-    verb = phrase.split(" ")[0]
+    """The phrase's verb, its first word, with -ing: paint the fence, painting the fence."""
+    verb, *rest = phrase.split(" ", 1)
     if verb in _DOUBLED:
         form = f"{verb}{verb[-1]}ing"
     elif verb.endswith("ie"):
         form = f"{verb[:-2]}ying"
     else:
         form = f"{verb[:-1]}ing" if verb.endswith("e") and verb not in ("be", "see") else f"{verb}ing"
-    return _inflect(phrase, {}, form)
+    return " ".join([form, *rest])
 
 
-def past(phrase: str) -> str:
-    verb = phrase.split(" ")[0]
-    if verb.endswith("e"):
-        form = f"{verb}d"
-    else:
-        form = f"{verb[:-1]}ied" if verb[-1] == "y" and verb[-2] not in "aeou" else f"{verb}ed"
-    return _inflect(phrase, _PAST, form)
-
-
-def third_singular(phrase: str) -> str:
-    verb = phrase.split(" ")[0]
+def third_singular(verb: str) -> str:
+    if verb in _IRREGULAR:
+        return _IRREGULAR[verb]
     if verb.endswith(("s", "sh", "ch", "x", "o")):
-        form = f"{verb}es"
-    else:
-        form = f"{verb[:-1]}ies" if verb[-1] == "y" and verb[-2] not in "aeou" else f"{verb}s"
-    return _inflect(phrase, {"have": "has", "am": "is", "be": "is"}, form)
+        return f"{verb}es"
+    return f"{verb[:-1]}ies" if verb[-1] == "y" and verb[-2] not in "aeou" else f"{verb}s"
 
 
 _FORMS = {
     "you": lambda clause: re.sub(r"\bmy\b", "your", clause),
     "I": lambda clause: clause.replace("_", ""),
     "ing": ing,
-    "past": past,
-    "s": third_singular,
     "Cap": capital,
 }
 
