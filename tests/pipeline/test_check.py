@@ -31,7 +31,7 @@ def test_a_good_recipe_has_ticks_in_order_and_every_fact(recipe, tmp_path):
     assert report.ok and set(states(report).values()) == {"ok"}
     assert [line.number for line in report.lines] == list(range(1, len(report.lines) + 1))
     assert line(report, "rows").says.startswith("90 in = ")
-    assert "[CLS]" in line(report, "supervision").details[0]
+    assert "[CLS]" in line(report, "supervision").samples[0].read
     assert report.resolved["encode.max_length"][0] == 64 and "64 tokens" in report.resolved["encode.max_length"][1]
     assert not (tmp_path / "home" / "runs").exists()
     json.dumps(report.to_json())

@@ -1,7 +1,8 @@
 """Plain texts become blocks of equal length for a model that continues them. Knows a tokenizer; must not know a model.
 
-Texts are laid end to end, each closed by the end-of-sequence token, and the stream is cut into blocks. Every token but
-the stream's first is asked for exactly once, the first of a block by the last of the block before it. What a block sees
+Texts are laid end to end, each closed by the end-of-sequence token (once, where it says so itself), and the stream is
+cut into blocks. Every token but the stream's first is asked for exactly once, the first of a block by the last of the
+block before it. What a block sees
 of the text before its own is noise that training gets used to, as in GPT-3 (Brown et al. 2020, appendix B).
 """
 
@@ -48,8 +49,7 @@ class BlockEncoder:
 
     def measure(self, inputs: Sequence[tuple[str, ...]]) -> np.ndarray:
         """Tokens of each text, the closing one included, int64 [r]."""
-        ids = self._lists_of_ids(["\n".join(row) for row in inputs])
-        return np.array([len(one) + 1 for one in ids], dtype=np.int64)
+        return np.array([len(one) for one in self._lists_of_ids(["\n".join(row) for row in inputs])], dtype=np.int64)
 
     def decode_sample(self, encoded: Encoded, *, row: int) -> list[str]:
         """One block as text."""
@@ -74,22 +74,23 @@ class BlockEncoder:
         return cls(max_length=written["max_length"], inputs=tuple(written["inputs"]), tokenizer=tokenizer)
 
     def _stream(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of all texts end to end, a closing token before and after each, and the bytes each id stands for."""
+        """Ids of all texts end to end, a closing token before the first, and the bytes that each id stands for."""
         end = int(self.tokenizer.eos_token_id)
         ids, sizes = [np.array([end], dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
         for text, one in zip(texts, self._lists_of_ids(texts), strict=True):
-            ids.append(np.array([*one, end], dtype=np.int32))
-            sizes.append(_spread(len(text.encode("utf-8", "surrogatepass")), len(one) + 1))
+            ids.append(np.array(one, dtype=np.int32))
+            sizes.append(_spread(len(text.encode("utf-8", "surrogatepass")), len(one)))
         return np.concatenate(ids), np.concatenate(sizes)
 
     def _lists_of_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        found: list[list[int]] = []
+        """The ids of each text, its closing one included."""
+        end, found = int(self.tokenizer.eos_token_id), []
         for start in range(0, len(texts), _TEXTS_PER_CALL):
             found += self.tokenizer(
                 list(texts[start : start + _TEXTS_PER_CALL]), add_special_tokens=False, return_attention_mask=False,
                 return_token_type_ids=False, truncation=False, padding=False, verbose=False,
             )["input_ids"]  # fmt: skip
-        return found
+        return [one if one and one[-1] == end else [*one, end] for one in found]
 
 
 def _spread(total: int, places: int) -> np.ndarray:
