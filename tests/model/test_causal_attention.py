@@ -98,23 +98,28 @@ def test_changing_one_row_leaves_the_others_as_they_are_to_the_bit(dtype):
         assert not torch.equal(one[part], two[part])
 
 
-def test_rows_of_like_length_share_a_group_and_little_is_padding():
-    packing = pack_rows([250, 10, 251, 256, 9, 40], *turns(256, 4))
-    assert [(group.rows, group.tokens) for group in packing.groups] == [(3, 40), (3, 256)]
-    assert packing.padded == 3 * 40 + 3 * 256
+def test_rows_are_padded_to_whole_blocks_and_short_ones_have_few():
+    packing = pack_rows([250, 10, 251, 256, 65, 40], *turns(256, 4))
+    assert (packing.counts, packing.block) == ((6, 4, 3, 3), 64)
+    assert packing.padded == (6 + 4 + 3 + 3) * 64
 
 
-def test_rows_that_lie_as_their_group_does_are_not_moved():
-    packing = pack_rows([64, 64, 64], *turns(64, 4))
-    assert packing.token_of_p is None and packing.place_of_n is None
+@pytest.mark.parametrize(("longest", "block", "blocks"), [(5, 5, 1), (63, 64, 1), (66, 36, 2), (4096, 256, 16)])
+def test_blocks_cut_the_longest_row_evenly(longest, block, blocks):
+    packing = pack_rows([longest, 1], *turns(longest, 2))
+    assert (packing.block, len(packing.counts)) == (block, blocks)
+
+
+def test_rows_of_equally_many_whole_blocks_are_not_moved():
+    assert pack_rows([128, 128], *turns(128, 4)).place_of_n is None
+    assert pack_rows([128, 127], *turns(128, 4)).place_of_n is not None
 
 
 @settings(max_examples=50, deadline=None)
 @given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=8))
 def test_every_token_has_a_place_of_its_own(lengths):
     packing = pack_rows(lengths, *turns(max(lengths), 2))
-    assert packing.tokens == sum(lengths)
     if packing.place_of_n is not None:
-        assert torch.equal(packing.token_of_p[packing.place_of_n], torch.arange(sum(lengths)))
-    assert sum(group.rows for group in packing.groups) == len(lengths)
-    assert len(packing.cos) >= max(group.tokens for group in packing.groups)
+        assert len(set(packing.place_of_n.tolist())) == sum(lengths)
+        assert packing.place_of_n.max() < packing.padded
+    assert len(packing.cos) == len(packing.sin) == packing.tokens >= max(lengths)

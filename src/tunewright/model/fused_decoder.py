@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tunewright.model import causal_attention
 from tunewright.model.causal_attention import Heads, Packing
 from tunewright.model.fused_linear import LinearMap, Wanted, linear_map, maps_of, project, project_backward
-from tunewright.model.rms_norm import RmsNorm, gain_gradient, normalised, normalised_backward, reciprocal_roots
+from tunewright.model.rms_norm import RmsNorm, gain_gradient, normalise, normalised, normalised_backward
 
 _aten = torch.ops.aten
 _LAYER_TYPES = ("LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer")
@@ -153,22 +153,21 @@ def _forward(
 ) -> tuple[Tensor, list[Tensor | None]]:  # fmt: skip
     """The layer's output and what its backward pass needs, in the order in which `_Needed` reads it."""
     q_map, k_map, v_map, o_map, gate_map, up_map, down_map = maps_of(tensors, sizes.scales)
-    roots_1 = reciprocal_roots(x_nd, sizes.epsilons[0])
-    y_nd = normalised(x_nd, roots_1, gain_1)
+    y_nd, roots_1 = normalise(x_nd, gain_1, sizes.epsilons[0])
     (q, q_low), (k, k_low), (v, v_low) = (project(y_nd, one) for one in (q_map, k_map, v_map))
-    attended, for_attention = causal_attention.attend(q, k, v, packing, sizes.heads)
+    attended, looked_at = causal_attention.attend(q, k, v, packing, sizes.heads)
     del q, k, v, y_nd
     if at_m is not None:
         attended, x_nd = attended.index_select(0, at_m), x_nd.index_select(0, at_m)
     z_nd, o_low = project(attended, o_map, plus=x_nd)
-    roots_2 = reciprocal_roots(z_nd, sizes.epsilons[1])
-    y_nd = normalised(z_nd, roots_2, gain_2)
+    y_nd, roots_2 = normalise(z_nd, gain_2, sizes.epsilons[1])
     (gate, gate_low), (up, up_low) = project(y_nd, gate_map), project(y_nd, up_map)
     del y_nd
-    out, down_low = project(_aten.silu(gate).mul_(up), down_map, plus=z_nd)
+    swish = _aten.silu(gate)
+    out, down_low = project(swish * up, down_map, plus=z_nd)
     needed = [
-        roots_1, q_low, k_low, v_low, attended, o_low, z_nd, roots_2, gate, gate_low, up, up_low, down_low,
-        *for_attention,
+        roots_1, q_low, k_low, v_low, attended, o_low, z_nd, roots_2, gate, gate_low, up, up_low, swish, down_low,
+        *looked_at.tensors(),
     ]  # fmt: skip
     return out, needed
 
@@ -204,17 +203,16 @@ def _backward(
     gain_1, gain_2, *in_maps = tensors
     q_map, k_map, v_map, o_map, gate_map, up_map, down_map = maps_of(in_maps, sizes.scales)
     in_want = [Wanted(*wants[6 + 4 * i : 10 + 4 * i]) for i in range(7)]
-    (roots_1, q_low, k_low, v_low, attended, o_low, z, roots_2, gate, gate_low, up, up_low, down_low,
+    (roots_1, q_low, k_low, v_low, attended, o_low, z, roots_2, gate, gate_low, up, up_low, swish, down_low,
      *for_attention) = needed  # fmt: skip
     gradients: list[list[Tensor | None]] = [[None] * 4 for _ in range(7)]
     dgains: list[Tensor | None] = [None, None]
     below = wants[0] or wants[4] or any(one.any for one in in_want[:3])
     # feed-forward block
-    swish = _aten.silu(gate)
     hidden = torch.mul(swish, up) if in_want[6].reads_input else None
     dhidden, gradients[6] = project_backward(dout, hidden, down_low, down_map, in_want[6])
     del hidden
-    dup = swish.mul_(dhidden)
+    dup = swish * dhidden
     dgate = _aten.silu_backward.grad_input(dhidden.mul_(up), gate, grad_input=dhidden)
     y = normalised(z, roots_2, gain_2) if in_want[4].reads_input or in_want[5].reads_input else None
     dy, gradients[4] = project_backward(dgate, y, gate_low, gate_map, in_want[4])
@@ -229,7 +227,8 @@ def _backward(
     if at_m is not None:
         dattended = attended.new_zeros(len(x_nd), attended.shape[1]).index_add_(0, at_m, dattended)
         dz = dz.new_zeros(x_nd.shape).index_add_(0, at_m, dz)
-    dq, dk, dv = causal_attention.attend_backward(dattended, for_attention, packing, sizes.heads)
+    looked_at = causal_attention.Attended.of(for_attention)
+    dq, dk, dv = causal_attention.attend_backward(dattended, looked_at, packing, sizes.heads)
     y = normalised(x_nd, roots_1, gain_1) if any(one.reads_input for one in in_want[:3]) else None
     through = wants[0] or wants[4]
     dy = None

@@ -14,32 +14,37 @@ import torch
 from torch import Tensor
 
 
-def reciprocal_roots(x_nd: Tensor, epsilon: float) -> Tensor:
-    """1 / sqrt(mean(x²) + ε) of each row, [n, 1]."""
-    norms_n1 = torch.linalg.vector_norm(x_nd, dim=-1, keepdim=True, dtype=_wide(x_nd.dtype))
-    return norms_n1.square_().div_(x_nd.shape[1]).add_(epsilon).rsqrt_()
+def normalise(x_nd: Tensor, gain_d: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """y and 1 / sqrt(mean(x²) + ε) of each row, [n, 1].
+
+    The vectors are made wide once and worked on in place: operations on mixed types make such copies one by one.
+    """
+    x = x_nd.to(_wide(x_nd.dtype), copy=True)
+    roots_n1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x_nd.shape[1]).add_(epsilon).rsqrt_()
+    return x.mul_(roots_n1).mul_(gain_d.to(x.dtype)).to(x_nd.dtype), roots_n1
 
 
 def normalised(x_nd: Tensor, roots_n1: Tensor, gain_d: Tensor) -> Tensor:
-    """y from x and its reciprocal roots."""
-    return torch.mul(x_nd, roots_n1, out=torch.empty_like(x_nd)).mul_(gain_d)
+    """y again, from x and its reciprocal roots."""
+    x = x_nd.to(roots_n1.dtype, copy=True)
+    return x.mul_(roots_n1).mul_(gain_d.to(x.dtype)).to(x_nd.dtype)
 
 
 def normalised_backward(
     dy_nd: Tensor, x_nd: Tensor, roots_n1: Tensor, gain_d: Tensor, *, plus: Tensor | None = None
 ) -> Tensor:
     """The gradient of x, to which `plus` [n, d] is added."""
-    dscaled_nd = dy_nd * gain_d
-    shares_n1 = (dscaled_nd * x_nd).sum(-1, keepdim=True, dtype=roots_n1.dtype)
-    shares_n1.mul_(roots_n1).mul_(roots_n1).mul_(roots_n1).div_(-x_nd.shape[1])
-    dx_nd = torch.mul(dscaled_nd, roots_n1).addcmul_(x_nd.to(roots_n1.dtype), shares_n1)
-    return dx_nd.to(x_nd.dtype) if plus is None else torch.add(plus, dx_nd, out=torch.empty_like(x_nd))
+    wide = roots_n1.dtype
+    dx, x = dy_nd.to(wide, copy=True).mul_(gain_d.to(wide)), x_nd.to(wide)
+    shares_n1 = (dx * x).sum(-1, keepdim=True).mul_(roots_n1**3).div_(-x_nd.shape[1])
+    dx_nd = dx.mul_(roots_n1).addcmul_(x, shares_n1).to(x_nd.dtype)
+    return dx_nd if plus is None else dx_nd.add_(plus)
 
 
 def gain_gradient(dy_nd: Tensor, x_nd: Tensor, roots_n1: Tensor) -> Tensor:
     """The gradient of the gain, [d]."""
-    normal_nd = torch.mul(x_nd, roots_n1, out=torch.empty_like(x_nd))
-    return normal_nd.mul_(dy_nd).sum(0)
+    x = x_nd.to(roots_n1.dtype, copy=True)
+    return x.mul_(roots_n1).mul_(dy_nd).sum(0).to(x_nd.dtype)
 
 
 class RmsNorm(torch.autograd.Function):
@@ -47,9 +52,9 @@ class RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_nd: Tensor, gain_d: Tensor, epsilon: float) -> Tensor:
-        roots_n1 = reciprocal_roots(x_nd, epsilon)
+        y_nd, roots_n1 = normalise(x_nd, gain_d, epsilon)
         ctx.save_for_backward(x_nd, gain_d, roots_n1)
-        return normalised(x_nd, roots_n1, gain_d)
+        return y_nd
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
