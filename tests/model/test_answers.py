@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_generators import byte_tokenizer, piece_tokenizer, word_tokenizer
 
@@ -22,6 +22,7 @@ def grown(tokenizer, ids, **options) -> Growth:
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_the_text_of_tokens_one_at_a_time_is_that_of_all_at_once(kind, text):
     tokenizer = TOKENIZERS[kind]()
@@ -35,6 +36,7 @@ def test_the_text_of_tokens_one_at_a_time_is_that_of_all_at_once(kind, text):
     assert words.whole == tokenizer.decode(ids, skip_special_tokens=True) == text_of(tokenizer, ids)
 
 
+@settings(deadline=None)
 @given(ids=st.lists(st.integers(0, 419), max_size=30))
 def test_any_tokens_of_a_byte_level_vocabulary_have_the_text_that_its_decoder_gives_them(ids):
     tokenizer = byte_tokenizer()
@@ -45,6 +47,7 @@ def test_any_tokens_of_a_byte_level_vocabulary_have_the_text_that_its_decoder_gi
     assert words.whole == text_of(tokenizer, ids)
 
 
+@settings(deadline=None)
 @given(ids=st.lists(st.integers(0, 600), max_size=20))
 def test_bytes_that_are_no_character_have_one_text_however_they_are_read(ids):
     tokenizer = piece_tokenizer()
@@ -69,6 +72,7 @@ def _shown(byte: int) -> str:
     return {0xC3: "Ã", 0xA9: "©", 0x21: "!"}[byte]
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet="abc", max_size=12), stops=st.lists(st.text(alphabet="abc", min_size=1, max_size=4)))
 def test_what_is_certain_no_stop_string_can_still_reach(text, stops):
     sure = certain(text, stops)

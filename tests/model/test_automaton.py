@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright.model.automaton import Automaton, Paths
@@ -51,6 +51,7 @@ def test_the_language_is_that_of_the_expression(pattern):
 
 
 @pytest.mark.parametrize("pattern", LANGUAGES)
+@settings(deadline=None)
 @given(before=st.text("abcä", max_size=3).map(str.encode), texts=st.lists(st.sampled_from(TOKENS), max_size=9))
 def test_all_tokens_at_once_are_each_of_them(pattern, before, texts):
     automaton = LANGUAGES[pattern]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache, LlamaConfig, MambaConfig
 from transformers.cache_utils import Cache
@@ -25,6 +25,7 @@ def filled(sizes: list[int], *, rows: int = 3, layers: int = 2, seed: int = 0) -
     return ours, theirs
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 90), min_size=1, max_size=6))
 def test_it_holds_what_the_library_would(sizes):
     ours, theirs = filled(sizes)
@@ -42,6 +43,7 @@ def test_a_step_copies_nothing_until_the_room_is_used_up():
     assert len(set(places)) == 1
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.integers(0, 2), min_size=1, max_size=5), skipped=st.integers(0, 6))
 def test_rows_are_chosen_in_order_and_go_on(rows, skipped):
     ours, theirs = filled([5, 1, 1])

@@ -6,7 +6,7 @@ import json
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright.model.automaton import Automaton, Paths
@@ -62,6 +62,7 @@ def test_what_is_not_valid_or_not_in_this_form_may_not_be_written(text):
     assert not says(PERSON, text)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=6))
 def test_any_text_may_be_written_as_a_string(text):
     written = json.dumps(text, ensure_ascii=False)
@@ -70,6 +71,7 @@ def test_any_text_may_be_written_as_a_string(text):
     assert not text or not says({"type": "string", "maxLength": len(text) - 1}, written)
 
 
+@settings(deadline=None)
 @given(raw=st.binary(max_size=5))
 def test_bytes_that_are_no_characters_are_no_string(raw):
     try:
@@ -80,6 +82,7 @@ def test_bytes_that_are_no_characters_are_no_string(raw):
     assert says({"type": "string"}, b'"' + raw + b'"') == good
 
 
+@settings(deadline=None)
 @given(number=st.one_of(st.integers(-(10**15) + 1, 10**15 - 1), st.floats(-1e6, 1e6).map(lambda x: round(x, 3))))
 def test_numbers_may_be_written_as_python_writes_them(number):
     written = json.dumps(number)

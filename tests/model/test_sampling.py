@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
@@ -30,6 +30,7 @@ def expected(logits: torch.Tensor, *, temperature: float, top_k: int, top_p: flo
     return logits.softmax(-1)[0]
 
 
+@settings(deadline=None)
 @given(cut=CUTS, seed=st.integers(0, 50), width=st.sampled_from([2, 40, 300]))
 def test_tokens_are_drawn_as_often_as_transformers_would(cut, seed, width):
     logits_bv = logits_of(seed, width)
@@ -40,6 +41,7 @@ def test_tokens_are_drawn_as_often_as_transformers_would(cut, seed, width):
     assert (seen - expected(logits_bv, **cut)).abs().max() <= 2 / draws
 
 
+@settings(deadline=None)
 @given(cut=CUTS, uniform=st.sampled_from([0.0, 0.5, 1.0 - 2**-53]), seed=st.integers(0, 20))
 def test_a_forbidden_token_is_never_drawn(cut, uniform, seed):
     logits_bv = logits_of(seed, 90)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_generators import byte_tokenizer, piece_tokenizer, word_tokenizer
 from tokenizers import AddedToken
@@ -17,6 +17,7 @@ TOKENIZERS = {
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
+@settings(deadline=None)
 @given(picks=st.lists(st.integers(0, 10_000), min_size=1, max_size=12))
 def test_the_bytes_of_tokens_are_those_of_their_text(kind, picks):
     tokenizer = TOKENIZERS[kind]()

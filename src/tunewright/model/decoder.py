@@ -244,9 +244,8 @@ def refuse_impossible(
         raise DataRefusal("A prompt is empty.", remedy="begin it with at least one token, such as the model's first.")
     first = len(first_tokens(lm)) if lm.config.is_encoder_decoder else len(prompt)
     needed = (len(prompt), first + sampling.max_new_tokens)
-    halves = halves_of(lm)
-    for half, tokens in zip(halves, needed[-len(halves) :], strict=True):
-        positions = positions_of(half)
+    limits = [positions_of(half) for half in halves_of(lm)]
+    for positions, tokens in zip(limits, needed[-len(limits) :], strict=True):
         if positions is not None and tokens > positions:
             raise DataRefusal(
                 f"A prompt of {len(prompt)} tokens with an answer of up to {sampling.max_new_tokens} takes {tokens} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +21,12 @@ from tunewright.model.decoder import (
     end_tokens,
     refuse_impossible,
 )
+from tunewright.model.laid_out import laid_out
 from tunewright.model.lanes import begun
 from tunewright.model.sampling import Sampling
 from tunewright.recipe.errors import RecipeRefusal
 
+_STEPS_WORTH_LAYING_OUT = 16  # laying weights out takes as long as 5 steps and saves a fifth of each
 Prompt = Sequence[int]
 Constraints = Constraint | Sequence[Constraint | None] | None
 
@@ -59,7 +61,7 @@ def generate(
     else:
         answered = _decoded(lm, tokenizer, asked, sampling, ends, tokens_per_batch, stop)
     done: dict[int, Generated] = {}
-    with evaluating(lm):
+    with evaluating(lm), _quickened(lm, sampling):
         for place, generated in answered:
             done[place] = generated
             if on_done is not None and generated.finish != "cancelled":
@@ -94,14 +96,19 @@ def stream(
 
 def _pieces(decoder: Decoder, answer: Answer) -> Iterator[str | Generated]:
     told = 0
-    while not answer.done:
-        with evaluating(decoder.lm):
-            decoder.step()
-        text = answer.growth.certain_text
-        if len(text) > told:
-            yield text[told:]
-            told = len(text)
+    with _quickened(decoder.lm, answer.sampling):
+        while not answer.done:
+            with evaluating(decoder.lm):
+                decoder.step()
+            text = answer.growth.certain_text
+            if len(text) > told:
+                yield text[told:]
+                told = len(text)
     yield answer.growth.generated
+
+
+def _quickened(lm: PreTrainedModel, sampling: Sampling) -> AbstractContextManager[None]:
+    return laid_out(lm) if sampling.max_new_tokens >= _STEPS_WORTH_LAYING_OUT else nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 _LONGEST_TOKEN_BYTES = 64  # a longer token is never needed: shorter ones write the same
+_BROKEN = "\ufffd"
 _FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
 _BEYOND_ASCII = frozenset(range(0x80, 0xC0)) | frozenset(range(0xC2, 0xF5))  # bytes that UTF-8 uses there
 
@@ -103,7 +104,7 @@ def _by_decoding(
         fallback = _FALLBACK.fullmatch(name or "") if falls_back else None
         if fallback:
             byte = bytes([int(fallback[1], 16)])
-            both = (byte, byte)
+            both = (byte if _BROKEN in alone[token] else alone[token].encode(), byte)
         else:
             behind = "" if anchor is None else decoded(anchor, token)
             goes_on = anchor is not None and behind.startswith(alone[anchor])
