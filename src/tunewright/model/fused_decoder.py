@@ -38,8 +38,8 @@ def run_packed(
     """The trunk's last hidden states [n, d] of rows laid end to end, or [m, d] at the tokens `at_m` alone.
 
     `ids_n` int64 holds rows of `lengths_s` tokens, at least one each; a row sees itself alone and its positions start
-    at 0. `keep` is `all`, or `inputs` to keep only each layer's input for the backward pass and compute the layer
-    again: about a third slower, and a layer's memory falls to a tenth.
+    at 0. `keep` is `all`, or `inputs`: only each layer's input is kept for the backward pass, and the layer is computed
+    again.
     """
     assert keep in ("all", "inputs"), f"keep is all or inputs, not {keep!r}"
     assert sum(lengths_s) == len(ids_n) and min(lengths_s, default=0) > 0, "every row has tokens, and no token is left"
