@@ -108,11 +108,11 @@ class Encoded:
 
     Sequence j is `tokens_n[starts_s[j]:starts_s[j + 1]]` and belongs to row `owner_s[j]`; rows are numbered from 0 and
     appear in order, so a row that needed windows owns several neighbouring sequences. Where each row has several
-    `texts`, read one by one, `owner_s` numbers those instead: row i has i·k to i·k + k − 1. `cut_r` counts the tokens of each
-    row that no sequence holds. Tasks that answer at tokens have `answers_n`: what the model shall say at each token (a
-    class, or the token that follows), −1 where nothing is asked; and tasks that answer with parts of a text have
-    `offsets_n2`: the characters of that text that each token stands for, (0, 0) for a token of none. `bytes_r` counts
-    the UTF-8 bytes of the text that a row's asked tokens write.
+    `texts`, read one by one, `owner_s` numbers those instead: row i has i·k to i·k + k − 1. `cut_r` counts the tokens
+    of each row that no sequence holds. Tasks that answer at tokens have `answers_n`: what the model shall say at each
+    token (a class, or the token that follows), −1 where nothing is asked; and tasks that answer with parts of a text
+    have `offsets_n2`: the characters of that text that each token stands for, (0, 0) for a token of none. `bytes_r`
+    counts the UTF-8 bytes of the text that a row's asked tokens write.
     """
 
     tokens_n: np.ndarray  # int32
@@ -153,7 +153,8 @@ class Encoded:
     def owners_anew(self, sequences_s: np.ndarray, counts_k: np.ndarray) -> np.ndarray:
         """As `owner_s`, int64 [s], of rows taken by `sequences_of` and numbered from 0."""
         rows_s = np.repeat(np.arange(len(counts_k)), counts_k)
-        return rows_s * self.texts + self.owner_s[sequences_s] % self.texts
+        owner_s: np.ndarray = rows_s * self.texts + self.owner_s[sequences_s] % self.texts
+        return owner_s
 
     def take(self, rows: np.ndarray) -> Encoded:
         """The sequences of `rows` (int [k]), numbered anew in that order."""

@@ -137,8 +137,9 @@ class VectorModel(PooledModel):
 
         First texts run together, then second ones: queries are not padded to the length of passages.
         """
-        pooled_kbd = torch.stack([super(VectorModel, self).pool(texts_of(batch, place)) for place in range(batch.texts)])
-        return functional.normalize(pooled_kbd.transpose(0, 1), dim=2)
+        pool = super().pool
+        pooled_bkd = torch.stack([pool(texts_of(batch, place)) for place in range(batch.texts)], dim=1)
+        return functional.normalize(pooled_bkd, dim=2)
 
 
 def texts_of(batch: Batch, place: int) -> Batch:

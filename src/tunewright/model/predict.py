@@ -118,7 +118,10 @@ def forward_rows(
 def pooled_rows(
     model: PooledModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
 ) -> np.ndarray:
-    """The pooled vector of each row in row order, float32 [r, d], of a VectorModel [r, k, d]; else as `forward_rows`."""
+    """The pooled vector of each row in row order, float32 [r, d]; of a VectorModel those of its texts, [r, k, d].
+
+    Otherwise as `forward_rows`.
+    """
     columns = (encoded.texts, model.width) if isinstance(model, VectorModel) else (model.width,)
     return _each(lambda ready, batch: ready.pool(batch), columns, model, encoded, tokens_per_batch, dtype)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 import shutil
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from tunewright.model.adapters import ADAPTER, has_lora, merge_lora
 from tunewright.model.bases import Base, is_safetensors, read_json
 from tunewright.model.build import Model, model_around
-from tunewright.model.describe import NOT_STATED, Description, load_tokenizer
+from tunewright.model.describe import NOT_STATED, Description, load_tokenizer, without_pooler
 from tunewright.model.heads import Shape, TaskModel, VectorModel
 from tunewright.model.loaders import loader_of
 from tunewright.model.text import TextModel
@@ -66,11 +66,12 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, VectorModel):
         model = _merged(model)
-        _describe_for_sentence_transformers(model, folder, max_length=int(encoder_json["max_length"]))
     _save_trunk(model, folder / TRUNK)
     _copy_tokenizer(base, folder / TRUNK)
     if has_lora(model):
         _save_adapter(model, folder / ADAPTER_FOLDER, base)
+    if isinstance(model, VectorModel):
+        _describe_for_sentence_transformers(model, folder, max_length=int(encoder_json["max_length"]))
     if isinstance(model, TaskModel):
         head = {name: own_float32(tensor) for name, tensor in model.head.state_dict().items()}
         save_file(head, folder / HEAD_WEIGHTS, metadata={"format": "pt"})
@@ -120,15 +121,15 @@ def _merged(model: VectorModel) -> VectorModel:
 def _describe_for_sentence_transformers(model: VectorModel, folder: Path, *, max_length: int) -> None:
     """What that library needs to make the same vectors: trunk, pooling, length 1; texts are cut to `max_length`."""
     steps = (("Transformer", TRUNK), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize"))
-    for _, path in steps:
-        (folder / path).mkdir(exist_ok=True)
     modules = [
         {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{step}"}
         for place, (step, path) in enumerate(steps)
     ]
     (folder / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", encoding="utf-8")
-    _write_json(folder / TRUNK / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+    settings = {"max_seq_length": max_length, "do_lower_case": False, "model_args": without_pooler(type(model.trunk))}
+    _write_json(folder / TRUNK / "sentence_bert_config.json", settings)
     names = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken"}
+    (folder / "1_Pooling").mkdir()
     flags = {f"pooling_mode_{name}": pooling == model.shape.pooling for pooling, name in names.items()}
     _write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": model.width, **flags})
 

@@ -92,7 +92,7 @@ def evaluate_model(model: str, data: str | Path) -> Evaluation:
     rows, ledger = read_rows(recipe, Path(data), root=Path(), labels=predictor.labels, answers="required")
     assert rows.targets is not None
     started = time.perf_counter()
-    outputs = predictor.outputs_of_rows(rows.inputs)
+    outputs = predictor.judged_outputs(rows.inputs)
     seconds = time.perf_counter() - started
     said = Predictions("model", "given", rows.ids, outputs, rows.targets, seconds)
     kind, options = recipe.task.kind, recipe.evaluate

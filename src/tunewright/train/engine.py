@@ -218,11 +218,12 @@ class Training:
 
     def _backward_together(self, batches: Sequence[Batch]) -> float:
         """As `_backward`, of a loss over all rows of the update at once, by cached gradients of their vectors."""
-        vectors_md = torch.cat([self._outputs(number, batch).vectors_md.detach() for number, batch in enumerate(batches)])
+        apart = [self._outputs(number, batch).vectors_md.detach() for number, batch in enumerate(batches)]
+        vectors_md = torch.cat(apart).requires_grad_()
         whole = side_by_side(batches)
         weights = [objective.weights(whole) for objective, _ in self.pieces.objectives]
         totals = [max(float(weights_m.sum()), 1e-12) for weights_m in weights]
-        loss = self._loss(whole, self.model.answer(vectors_md.requires_grad_()), weights, totals)
+        loss = self._loss(whole, self.model.answer(vectors_md), weights, totals)
         loss.backward()
         gradients = vectors_md.grad.split([batch.rows for batch in batches])
         for number, (batch, gradient_md) in enumerate(zip(batches, gradients, strict=True)):
