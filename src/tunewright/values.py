@@ -3,6 +3,7 @@
 Shape legend, used as suffixes everywhere:
     r rows of a data set      s sequences (a long row may be several windows)    n tokens of all sequences together
     b rows of a batch         t tokens of a padded sequence                      c classes or output columns
+    k texts of a row, where each is read by itself
     d hidden width            v vocabulary
     m items of a batch: its rows, or the tokens at which an answer is asked
 """
@@ -106,11 +107,12 @@ class Encoded:
     """Token ids of many rows, ragged, without padding.
 
     Sequence j is `tokens_n[starts_s[j]:starts_s[j + 1]]` and belongs to row `owner_s[j]`; rows are numbered from 0 and
-    appear in order, so a row that needed windows owns several neighbouring sequences. `cut_r` counts the tokens of each
-    row that no sequence holds. Tasks that answer at tokens have `answers_n`: what the model shall say at each token (a
-    class, or the token that follows), −1 where nothing is asked; and tasks that answer with parts of a text have
-    `offsets_n2`: the characters of that text that each token stands for, (0, 0) for a token of none. `bytes_r` counts
-    the UTF-8 bytes of the text that a row's asked tokens write.
+    appear in order, so a row that needed windows owns several neighbouring sequences. Where each row has several
+    `texts`, read one by one, `owner_s` numbers those instead: row i has i·k to i·k + k − 1. `cut_r` counts the tokens
+    of each row that no sequence holds. Tasks that answer at tokens have `answers_n`: what the model shall say at each
+    token (a class, or the token that follows), −1 where nothing is asked; and tasks that answer with parts of a text
+    have `offsets_n2`: the characters of that text that each token stands for, (0, 0) for a token of none. `bytes_r`
+    counts the UTF-8 bytes of the text that a row's asked tokens write.
     """
 
     tokens_n: np.ndarray  # int32
@@ -121,10 +123,16 @@ class Encoded:
     answers_n: np.ndarray | None = None  # int32
     offsets_n2: np.ndarray | None = None  # int32
     bytes_r: np.ndarray | None = None  # int64
+    texts: int = 1  # k
 
     @property
     def rows(self) -> int:
         return len(self.cut_r)
+
+    @property
+    def extra_windows(self) -> int:
+        """Sequences beyond the one that each text has at least."""
+        return len(self.owner_s) - self.rows * self.texts
 
     @property
     def lengths_s(self) -> np.ndarray:
@@ -133,13 +141,20 @@ class Encoded:
 
     def lengths_r(self) -> np.ndarray:
         """Tokens of each row over all its sequences, int64 [r]."""
-        return np.bincount(self.owner_s, weights=self.lengths_s, minlength=self.rows).astype(np.int64)
+        rows_s = self.owner_s // self.texts
+        return np.bincount(rows_s, weights=self.lengths_s, minlength=self.rows).astype(np.int64)
 
     def sequences_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The sequences of `rows` (int [k]) in that order, int64 [s], and how many each row has, int64 [k]."""
-        first_k = np.searchsorted(self.owner_s, rows, side="left")
-        counts_k = np.searchsorted(self.owner_s, rows, side="right") - first_k
+        first_k = np.searchsorted(self.owner_s, rows * self.texts, side="left")
+        counts_k = np.searchsorted(self.owner_s, (rows + 1) * self.texts, side="left") - first_k
         return ranges(first_k, counts_k), counts_k
+
+    def owners_anew(self, sequences_s: np.ndarray, counts_k: np.ndarray) -> np.ndarray:
+        """As `owner_s`, int64 [s], of rows taken by `sequences_of` and numbered from 0."""
+        rows_s = np.repeat(np.arange(len(counts_k)), counts_k)
+        owner_s: np.ndarray = rows_s * self.texts + self.owner_s[sequences_s] % self.texts
+        return owner_s
 
     def take(self, rows: np.ndarray) -> Encoded:
         """The sequences of `rows` (int [k]), numbered anew in that order."""
@@ -152,9 +167,9 @@ class Encoded:
         return Encoded(
             tokens_n=self.tokens_n[places_n],
             starts_s=np.concatenate([[0], np.cumsum(self.lengths_s[sequences_s])]),
-            owner_s=np.repeat(np.arange(len(rows)), counts_k), types_n=taken(self.types_n, places_n),
+            owner_s=self.owners_anew(sequences_s, counts_k), types_n=taken(self.types_n, places_n),
             cut_r=self.cut_r[rows], answers_n=taken(self.answers_n, places_n),
-            offsets_n2=taken(self.offsets_n2, places_n), bytes_r=taken(self.bytes_r, rows),
+            offsets_n2=taken(self.offsets_n2, places_n), bytes_r=taken(self.bytes_r, rows), texts=self.texts,
         )  # fmt: skip
 
 
@@ -169,9 +184,10 @@ def ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
 class Batch:
     """Some rows of one task, padded on the right, ready for a model.
 
-    `owner_s` maps each sequence to a row of this batch (identity unless rows have windows). `row_indices_b` are the
-    rows' places in the data set. `targets` and `weights_m` (0 for what must not count in the loss) have an entry an
-    item: items are the rows, or, where `at_m` is given, the tokens at those places of the flattened `ids_st`.
+    `owner_s` maps each sequence to a row of this batch, or to a text where rows have several, as in `Encoded` (identity
+    unless there are windows). `row_indices_b` are the rows' places in the data set. `targets` and `weights_m` (0 for
+    what must not count in the loss) have an entry an item: items are the rows, or, where `at_m` is given, the tokens at
+    those places of the flattened `ids_st`. For retrieval `targets` number the texts: equal texts have equal numbers.
     """
 
     ids_st: Tensor  # int64
@@ -179,10 +195,11 @@ class Batch:
     types_st: Tensor | None
     owner_s: Tensor  # int64
     row_indices_b: Tensor  # int64
-    targets: Tensor | None  # int64 [m] | float32 [m, c] | float32 [m]
+    targets: Tensor | None  # int64 [m] | float32 [m, c] | float32 [m] | int64 [m, k]
     weights_m: Tensor  # float32
     at_m: Tensor | None = None  # int64
     task: str = "main"
+    texts: int = 1  # k
 
     @property
     def mask_st(self) -> Tensor:
@@ -204,6 +221,7 @@ class Batch:
 class Outputs:
     """What a model says about a batch: `logits` float [m, c] (numbers [m]) and the vectors under the head.
 
+    A model that compares texts has `logits` [m], of each row the cosine of its first two, and vectors [m, k, d].
     A model that writes text has no `logits`, which would be large, but the weight of its output layer, by which
     `vectors_md` become logits over the vocabulary, a chunk at a time.
     """

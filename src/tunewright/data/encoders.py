@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from tunewright.data.apart import ApartEncoder
 from tunewright.data.asking import ask_answer, ask_tags
 from tunewright.data.blocks import BlockEncoder
 from tunewright.data.encode import Encoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.values import Encoded, Rows
 
-AnyEncoder = Encoder | BlockEncoder | TurnEncoder
+AnyEncoder = Encoder | ApartEncoder | BlockEncoder | TurnEncoder
 
 
 def load_encoder(written: Mapping[str, Any], tokenizer: Any) -> AnyEncoder:
     """The encoder that was saved beside a model's weights."""
-    readers: dict[str, type[AnyEncoder]] = {"blocks": BlockEncoder, "turns": TurnEncoder}
+    readers: dict[str, type[AnyEncoder]] = {"apart": ApartEncoder, "blocks": BlockEncoder, "turns": TurnEncoder}
     return readers.get(written.get("reads", ""), Encoder).from_json(written, tokenizer)
 
 

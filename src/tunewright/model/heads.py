@@ -1,8 +1,8 @@
-"""A trunk with a head on it. Knows pooling and logits; must not know objectives, optimisers, rows or labels."""
+"""A trunk whose token vectors are pooled, and a head on it. Knows logits; must not know objectives, rows or labels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -19,47 +19,48 @@ HEAD_STD = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """All that must be known to build a TaskModel around a trunk; saved beside the weights."""
+    """All that must be known to build a model around a trunk; saved beside the weights.
+
+    A model that compares texts answers with `zero` + `unit` x cosine.
+    """
 
     kind: str  # of task
-    outputs: int  # classes, labels, tags, words of the vocabulary, or 1
+    outputs: int  # classes, labels, tags, words of the vocabulary, 1, or 0 where there is no head
     pooling: Pooling
     family: Family
     takes_types: bool
     dropout: float
+    zero: float = 0.0
+    unit: float = 1.0
 
 
-class TaskModel(nn.Module):
-    """A pre-trained trunk and a linear head, on a pooling of its token vectors or on the vectors of single tokens.
+class PooledModel(nn.Module):
+    """A pre-trained trunk and a pooling of its token vectors; what is made of those, `forward` and `answer` say.
 
-    Correct in any parameter dtype: the trunk computes in its own, pooling and head compute in float32. A sequence of no
-    tokens is read as one padding token.
+    Correct in any parameter dtype: the trunk computes in its own, pooling computes in float32. A sequence of no tokens
+    is read as one padding token.
     """
 
     def __init__(self, trunk: PreTrainedModel, shape: Shape):
         super().__init__()
         self.trunk = trunk
         self.shape = shape
-        self.dropout = nn.Dropout(shape.dropout)
-        self.head = nn.Linear(trunk.config.get_text_config().hidden_size, shape.outputs)
         self._trunk_options: dict[str, Any] = {"use_cache": False} if shape.family == "decoder" else {}
 
     @property
     def device(self) -> torch.device:
-        return self.head.weight.device
+        return self.trunk.device
+
+    @property
+    def width(self) -> int:
+        """Of a token's vector."""
+        return int(self.trunk.config.get_text_config().hidden_size)
 
     @property
     def pad_id(self) -> int:
         """The id that stands where a batch has no token; never read, save by models that find positions by it."""
         config = self.trunk.config.get_text_config()
         return next((i for i in (config.pad_token_id, config.eos_token_id) if isinstance(i, int) and i >= 0), 0)
-
-    def forward(self, batch: Batch) -> Outputs:
-        """Logits float32 [m, c] (of numbers [m]) and vectors float32 [m, d] of the rows, or of the tokens at `at_m`."""
-        if batch.at_m is None:
-            return self.answer(self.pool(batch))
-        vectors_std = self.token_vectors(batch)
-        return self.answer(vectors_std.reshape(-1, vectors_std.shape[-1])[batch.at_m].float())
 
     def token_vectors(self, batch: Batch) -> Tensor:
         """The trunk's last hidden states [s, t, d], in the trunk's dtype; padded positions hold nothing of meaning."""
@@ -81,13 +82,6 @@ class TaskModel(nn.Module):
         tokens_b = tokens_s.new_zeros(batch.rows).index_add(0, batch.owner_s, tokens_s)
         return sums_bd / tokens_b[:, None]
 
-    def answer(self, vectors_md: Tensor) -> Outputs:
-        """What the head says of vectors [m, d]; with a frozen trunk these may come from a cache."""
-        dropped_md = self.dropout(vectors_md.float())
-        logits_mc = functional.linear(dropped_md, self.head.weight.float(), self.head.bias.float())
-        logits = logits_mc.squeeze(1) if self.shape.kind == "regression" else logits_mc
-        return Outputs(logits=logits, vectors_md=vectors_md)
-
     def _pool_sequences(self, vectors_std: Tensor, batch: Batch) -> Tensor:
         if self.shape.pooling == "cls":
             return vectors_std[:, 0].float()
@@ -96,6 +90,67 @@ class TaskModel(nn.Module):
             return vectors_std[torch.arange(len(last_s), device=last_s.device), last_s].float()
         shares_st = _readable(batch).float() / batch.lengths_s.clamp(min=1)[:, None]
         return torch.bmm(shares_st[:, None, :], vectors_std.float()).squeeze(1)
+
+
+class TaskModel(PooledModel):
+    """A trunk and a linear head, on the pooled vector of a row or on the vectors of single tokens; it computes in
+    float32.
+    """
+
+    def __init__(self, trunk: PreTrainedModel, shape: Shape):
+        super().__init__(trunk, shape)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.head = nn.Linear(self.width, shape.outputs)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Logits float32 [m, c] (of numbers [m]) and vectors float32 [m, d] of the rows, or of the tokens at `at_m`."""
+        if batch.at_m is None:
+            return self.answer(self.pool(batch))
+        vectors_std = self.token_vectors(batch)
+        return self.answer(vectors_std.reshape(-1, vectors_std.shape[-1])[batch.at_m].float())
+
+    def answer(self, vectors_md: Tensor) -> Outputs:
+        """What the head says of vectors [m, d]; with a frozen trunk these may come from a cache."""
+        dropped_md = self.dropout(vectors_md.float())
+        logits_mc = functional.linear(dropped_md, self.head.weight.float(), self.head.bias.float())
+        logits = logits_mc.squeeze(1) if self.shape.kind == "regression" else logits_mc
+        return Outputs(logits=logits, vectors_md=vectors_md)
+
+
+class VectorModel(PooledModel):
+    """A trunk without a head: each text of a row becomes a vector of length 1, and texts are alike as these are.
+
+    A bi-encoder (Reimers & Gurevych 2019, "Sentence-BERT"): passages can be turned into vectors before any query comes.
+    """
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The cosine of the first two texts of each row, in the units of `shape`, and all vectors [b, k, d]."""
+        return self.answer(self.pool(batch))
+
+    def answer(self, vectors_bkd: Tensor) -> Outputs:
+        """What is said of rows with these vectors of length 1."""
+        cosine_b = (vectors_bkd[:, 0] * vectors_bkd[:, 1]).sum(dim=1)
+        return Outputs(logits=self.shape.zero + self.shape.unit * cosine_b, vectors_md=vectors_bkd)
+
+    def pool(self, batch: Batch) -> Tensor:
+        """One vector of length 1 a text, float32 [b, k, d].
+
+        First texts run together, then second ones: queries are not padded to the length of passages.
+        """
+        pool = super().pool
+        pooled_bkd = torch.stack([pool(texts_of(batch, place)) for place in range(batch.texts)], dim=1)
+        return functional.normalize(pooled_bkd, dim=2)
+
+
+def texts_of(batch: Batch, place: int) -> Batch:
+    """`batch` with the text at `place` of each row alone, padded no longer than that asks for; without targets."""
+    s = torch.nonzero(batch.owner_s % batch.texts == place).squeeze(1)
+    lengths_s = batch.lengths_s[s]
+    longest = max(int(lengths_s.max()), 1) if len(s) else 1
+    return replace(
+        batch, ids_st=batch.ids_st[s, :longest], lengths_s=lengths_s, owner_s=batch.owner_s[s] // batch.texts,
+        types_st=None if batch.types_st is None else batch.types_st[s, :longest], targets=None, texts=1,
+    )  # fmt: skip
 
 
 def initialise_head(head: nn.Linear, *, seed: int) -> None:

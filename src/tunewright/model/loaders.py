@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tunewright.model.adapters import has_lora
-from tunewright.model.build import Model, writes_text
+from tunewright.model.build import Model, has_head, writes_text
 from tunewright.model.describe import without_pooler
+from tunewright.recipe.tasks import KINDS
 
 _POOLINGS = {
     "mean": "vectors.mean(1)",
@@ -26,8 +27,7 @@ from transformers import AutoTokenizer
 here = pathlib.Path(__file__).resolve().parent
 head, encoder = (json.loads((here / name).read_text("utf-8")) for name in ("head.json", "encoder.json"))
 trunk = {trunk_class}.from_pretrained(here / "trunk"{options}).eval()
-{adapter}linear = safetensors.torch.load_file(here / "head.safetensors")
-tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+{adapter}{head}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
 '''
 _LOADER = _OPENING + '''\
 texts = sys.argv[1:] if encoder.get("join") != "lines" else ["\\n".join(sys.argv[1:])]
@@ -56,6 +56,15 @@ context = [i for i, part in enumerate(parts) if part == 1]
 best = max(((logits[i, 0] + logits[j, 1]).item(), i, j) for i in context for j in context if i <= j < i + 30)
 found = best[0] >= logits[0].sum().item()
 print(json.dumps(sys.argv[2][offsets[best[1]][0]:offsets[best[2]][1]] if found else None, ensure_ascii=False))
+'''
+_COMPARER = _OPENING + '''\
+def vector(text):
+    inputs = tokenizer(text, truncation=True, max_length=encoder["max_length"], return_tensors="pt")
+    vectors = trunk(**{{name: inputs[name] for name in inputs if name in {inputs}}}).last_hidden_state
+    return torch.nn.functional.normalize({pooling}[0], dim=0)
+with torch.inference_mode():
+    first, second = map(vector, sys.argv[1:3])
+print(json.dumps({{"value": head["zero"] + head["unit"] * (first @ second).item()}}))
 '''
 _WRITER = '''\
 """python load_model.py TEXT: what the model in this folder writes after TEXT, by {libraries} alone.
@@ -92,10 +101,15 @@ def loader_of(model: Model) -> str:
     }  # fmt: skip
     if writes_text(kind):
         return _WRITER.format(**said)
+    head = 'linear = safetensors.torch.load_file(here / "head.safetensors")\n'
+    said["head"] = head if has_head(kind) else ""
     said["options"] = "".join(f", {name}={value}" for name, value in without_pooler(trunk_class).items())
     inputs = ("input_ids", "attention_mask", *(("token_type_ids",) if model.shape.takes_types else ()))
     if kind == "token_classification":
         return _TAGGER.format(usage="TEXT: the tag of each piece of a word", inputs=inputs, **said)
+    if KINDS[kind].compares:
+        return _COMPARER.format(usage="TEXT TEXT: how alike two texts are", inputs=inputs,
+                                pooling=_POOLINGS[model.shape.pooling], **said)  # fmt: skip
     if kind == "question_answering":
         return _ANSWERER.format(usage="QUESTION CONTEXT: the answer, or null", inputs=inputs, **said)
     return _LOADER.format(

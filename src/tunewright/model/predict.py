@@ -17,10 +17,11 @@ import torch
 from scipy.special import expit, softmax
 from torch import Tensor
 
-from tunewright.model.heads import TaskModel
+from tunewright.model.heads import PooledModel, TaskModel, VectorModel
 from tunewright.model.packed import packed
 from tunewright.model.text import TextModel
 from tunewright.model.vocabulary import log_probabilities_at
+from tunewright.recipe.tasks import KINDS
 from tunewright.values import Batch, Encoded, ranges
 
 TOKENS_PER_BATCH = 1024  # activations of a small encoder stay in cache; larger batches were slower on CPU
@@ -49,7 +50,7 @@ def make_batch(
     real_st = places_st < (encoded.starts_s[sequences_s] + lengths_s)[:, None]
     places_st = np.where(real_st, places_st, 0)
     weights_m = np.ones(len(rows), np.float32) if weights is None else weights[rows].astype(np.float32)
-    owner_s = np.repeat(np.arange(len(rows)), counts_b)
+    owner_s = encoded.owners_anew(sequences_s, counts_b)
     targets_m, at_m = None if targets is None else targets[rows], None
     if encoded.answers_n is not None:
         asked_st = np.where(real_st, encoded.answers_n[places_st] if len(encoded.answers_n) else -1, -1)
@@ -65,6 +66,7 @@ def make_batch(
         weights_m=torch.from_numpy(weights_m),
         at_m=None if at_m is None else torch.from_numpy(at_m),
         task=task,
+        texts=encoded.texts,
     )
 
 
@@ -86,9 +88,10 @@ def batches_by_length(encoded: Encoded, *, tokens_per_batch: int) -> list[np.nda
 
     A row that is longer alone is a batch of its own. Rows of one length keep their order.
     """
-    sequences_r = np.bincount(encoded.owner_s, minlength=encoded.rows)
+    row_s = encoded.owner_s // encoded.texts
+    sequences_r = np.bincount(row_s, minlength=encoded.rows)
     longest_r = np.zeros(encoded.rows, dtype=np.int64)
-    np.maximum.at(longest_r, encoded.owner_s, encoded.lengths_s)
+    np.maximum.at(longest_r, row_s, encoded.lengths_s)
     order = np.argsort(-longest_r, kind="stable")
     ends = np.cumsum(sequences_r[order])
     batches, start = [], 0
@@ -102,21 +105,24 @@ def batches_by_length(encoded: Encoded, *, tokens_per_batch: int) -> list[np.nda
 
 
 def forward_rows(
-    model: TaskModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
+    model: PooledModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
 ) -> np.ndarray:
     """The logits of each row in row order, float32 [r, c] (of numbers [r]); dropout off, no gradients.
 
     The trunk computes in `dtype` (default: the one it has), on a copy where that differs.
     """
-    columns = () if model.shape.kind == "regression" else (model.shape.outputs,)
+    columns = () if KINDS[model.shape.kind].answers in ("numbers", "passages") else (model.shape.outputs,)
     return _each(lambda ready, batch: ready(batch).logits, columns, model, encoded, tokens_per_batch, dtype)
 
 
 def pooled_rows(
-    model: TaskModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
+    model: PooledModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
 ) -> np.ndarray:
-    """The pooled vector of each row in row order, float32 [r, d]; otherwise as `forward_rows`."""
-    columns = (model.head.in_features,)
+    """The pooled vector of each row in row order, float32 [r, d]; of a VectorModel those of its texts, [r, k, d].
+
+    Otherwise as `forward_rows`.
+    """
+    columns = (encoded.texts, model.width) if isinstance(model, VectorModel) else (model.width,)
     return _each(lambda ready, batch: ready.pool(batch), columns, model, encoded, tokens_per_batch, dtype)
 
 
@@ -155,8 +161,8 @@ def row_of_asked(encoded: Encoded) -> np.ndarray:
 
 
 def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:
-    """What logits say, float32: classes that sum to 1, labels each in 0..1, or for regression the values themselves."""
-    if kind == "regression":
+    """What logits say, float32: classes that sum to 1, labels each in 0..1, or of numbers the values themselves."""
+    if KINDS[kind].answers == "numbers":
         return logits.astype(np.float32)
     squash = expit if kind == "multi_label" else functools.partial(softmax, axis=-1)
     return squash(logits.astype(np.float64)).astype(np.float32)
@@ -165,7 +171,7 @@ def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:
 def _each(
     compute: Callable[[Any, Batch], Tensor],
     columns: tuple[int, ...],
-    model: TaskModel | TextModel,
+    model: PooledModel | TextModel,
     encoded: Encoded,
     tokens_per_batch: int,
     dtype: torch.dtype | None,
@@ -230,7 +236,7 @@ def compute_alone() -> None:
     torch.set_num_threads(1)
 
 
-def _in_dtype(model: TaskModel | TextModel, dtype: torch.dtype | None) -> TaskModel | TextModel:
+def _in_dtype(model: PooledModel | TextModel, dtype: torch.dtype | None) -> PooledModel | TextModel:
     """`model` itself where its trunk computes in `dtype`, else a copy that does."""
     if dtype is None or model.trunk.dtype == dtype:
         return model

@@ -201,7 +201,7 @@ class TrainHead(Trainable):
     def prepare(self, model: Model, *, seed: int) -> None:
         if not Head().names(model):
             raise RecipeRefusal(
-                "A model that writes text has no new head; its output layer belongs to the base.",
+                "A model that writes or compares texts has no new head: what it answers with belongs to the base.",
                 where="phases.trainable",
                 remedy="Train lora, last_layers, biases or everything.",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -17,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from tunewright.model.adapters import ADAPTER, has_lora
+from tunewright.model.adapters import ADAPTER, has_lora, merge_lora
 from tunewright.model.bases import Base, is_safetensors, read_json
-from tunewright.model.build import Model, writes_text
-from tunewright.model.describe import NOT_STATED, Description, load_tokenizer
-from tunewright.model.heads import Shape, TaskModel
+from tunewright.model.build import Model, model_around
+from tunewright.model.describe import NOT_STATED, Description, load_tokenizer, without_pooler
+from tunewright.model.heads import Shape, TaskModel, VectorModel
 from tunewright.model.loaders import loader_of
 from tunewright.model.text import TextModel
 from tunewright.model.trunks import load_trunk, quiet_library
@@ -58,14 +59,19 @@ def save_model(
     """Writes `model` into the new or empty `folder`, weights in float32; `arithmetic` says in which dtype to serve it.
 
     trunk/ (transformers), adapter/ (PEFT, where the model has LoRA; trunk/ then holds the untouched base),
-    head.safetensors (not of a model that writes text: its output layer is the trunk's), head.json, encoder.json,
-    load_model.py (needs no tunewright), LICENSE_OF_BASE.
+    head.safetensors (where the model has a head of its own), head.json, encoder.json, load_model.py (needs no
+    tunewright), LICENSE_OF_BASE. Of a model that compares texts also modules.json and what it names, by which
+    SentenceTransformer(folder) gives the same vectors; as it reads no adapters, LoRA is merged into trunk/.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(model, VectorModel):
+        model = _merged(model)
     _save_trunk(model, folder / TRUNK)
     _copy_tokenizer(base, folder / TRUNK)
     if has_lora(model):
         _save_adapter(model, folder / ADAPTER_FOLDER, base)
+    if isinstance(model, VectorModel):
+        _describe_for_sentence_transformers(model, folder, max_length=int(encoder_json["max_length"]))
     if isinstance(model, TaskModel):
         head = {name: own_float32(tensor) for name, tensor in model.head.state_dict().items()}
         save_file(head, folder / HEAD_WEIGHTS, metadata={"format": "pt"})
@@ -88,8 +94,7 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> SavedMode
     for path in sorted(folder.rglob("*.safetensors")):
         _refuse_unless(is_safetensors(path), f"{path.name} is not a safetensors file by its content.", path)
     trunk = load_trunk(folder / TRUNK, dtype=dtype, class_name=trunk_class)
-    shape = Shape(**facts)
-    model: Model = TextModel(trunk, shape) if writes_text(shape.kind) else TaskModel(trunk, shape)
+    model = model_around(trunk, Shape(**facts))
     if (folder / ADAPTER_FOLDER).is_dir():
         _load_adapter(model, folder / ADAPTER_FOLDER)
     if isinstance(model, TaskModel):
@@ -102,6 +107,31 @@ def _load_head(model: TaskModel, folder: Path) -> None:
     expected = model.head.state_dict()
     _refuse_other_tensors(head, {name: tensor.shape for name, tensor in expected.items()}, folder / HEAD_WEIGHTS)
     model.head.load_state_dict(head)
+
+
+def _merged(model: VectorModel) -> VectorModel:
+    """`model` itself, or where it has adapters a copy with these in its weights."""
+    if not has_lora(model):
+        return model
+    model = copy.deepcopy(model)
+    merge_lora(model)
+    return model
+
+
+def _describe_for_sentence_transformers(model: VectorModel, folder: Path, *, max_length: int) -> None:
+    """What that library needs to make the same vectors: trunk, pooling, length 1; texts are cut to `max_length`."""
+    steps = (("Transformer", TRUNK), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize"))
+    modules = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{step}"}
+        for place, (step, path) in enumerate(steps)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", encoding="utf-8")
+    settings = {"max_seq_length": max_length, "do_lower_case": False, "model_args": without_pooler(type(model.trunk))}
+    _write_json(folder / TRUNK / "sentence_bert_config.json", settings)
+    names = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken"}
+    (folder / "1_Pooling").mkdir()
+    flags = {f"pooling_mode_{name}": pooling == model.shape.pooling for pooling, name in names.items()}
+    _write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": model.width, **flags})
 
 
 def hash_of(folder: Path) -> str:

@@ -169,11 +169,12 @@ def _look_at_phases(seen: _Seen) -> list[Line]:
     for index in range(len(recipe.phases)):
         plan_phase(recipe, index)
     chosen = [
-        f"phase {i}: {', '.join((p.trainable.kind, *(o.kind for o in p.objective), p.schedule.kind, p.optimizer.kind))}"
+        ", ".join((p.trainable.kind, *(o.kind for o in recipe.objectives(i)), p.schedule.kind, p.optimizer.kind))
         for i, p in enumerate(recipe.phases)
     ]
-    says = chosen[0].partition(": ")[2] if len(chosen) == 1 else f"{len(chosen)} phases fit together"
-    return [_line("pieces", says, *(chosen if len(chosen) > 1 else ()))]
+    if len(chosen) == 1:
+        return [_line("pieces", chosen[0])]
+    return [_line("pieces", f"{len(chosen)} phases fit together", *(f"phase {i}: {c}" for i, c in enumerate(chosen)))]
 
 
 def _look_at_base(seen: _Seen) -> list[Line]:
@@ -216,7 +217,7 @@ def _look_at_lengths(seen: _Seen) -> list[Line]:
     encode = plan.recipe.encode
     rows = sum(len(plan.rows(split)) for split in SPLITS)
     cut = sum(int((plan.encoded[split].cut_r > 0).sum()) for split in SPLITS)
-    windows = sum(len(plan.encoded[split].owner_s) - plan.encoded[split].rows for split in SPLITS)
+    windows = sum(plan.encoded[split].extra_windows for split in SPLITS)
     longest = plan.facts.longest_text
     says = f"the longest text has {longest:,} tokens of {encode.max_length:,}; 95 in 100 have at most " \
            f"{plan.facts.typical_text:,}"  # fmt: skip

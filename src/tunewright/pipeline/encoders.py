@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tunewright.data.apart import ApartEncoder
 from tunewright.data.blocks import BlockEncoder
 from tunewright.data.chat_template import find_template
 from tunewright.data.encode import Encoder
@@ -29,6 +30,9 @@ def build_encoder(
     answers, inputs = KINDS[recipe.task.kind].answers, recipe.task.inputs
     if answers == "nothing":
         return BlockEncoder(max_length=encode.max_length, inputs=inputs, tokenizer=tokenizer)
+    if KINDS[recipe.task.kind].compares:
+        return ApartEncoder(max_length=encode.max_length, long=encode.long or "truncate", overlap=encode.overlap or 0,
+                            inputs=inputs, tokenizer=tokenizer)  # fmt: skip
     if answers == "texts":
         if encode.long == "windows":
             raise RecipeRefusal("A conversation cannot be read in windows.", where="encode.long",

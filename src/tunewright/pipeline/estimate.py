@@ -20,7 +20,7 @@ import torch
 
 from tunewright.model.build import Model, writes_text
 from tunewright.model.trainable import select
-from tunewright.pipeline.fit import rebuild, standardised, target_scale
+from tunewright.pipeline.fit import answers_to_learn, rebuild
 from tunewright.pipeline.plan import SPLITS, Plan
 from tunewright.serve.answering import logits_of
 from tunewright.store import files
@@ -149,7 +149,7 @@ def _try_phase(plan: Plan, index: int) -> tuple[_Trial, float]:
     masters = Masters(model, names, pieces.optimizer, dtype=getattr(torch, str(plan.recipe.compute.dtype)))
     parameters = dict(model.named_parameters())
     trained = sum(parameters[name].numel() for name in names)
-    training = Training(model, _material(plan, targets, cached=cached), pieces, masters=masters)
+    training = Training(model, _material(plan, cached=cached), pieces, masters=masters)
     seconds = _time_updates(training)
     total = training.updates_expected
     phase = plan.recipe.phases[index]
@@ -160,13 +160,11 @@ def _try_phase(plan: Plan, index: int) -> tuple[_Trial, float]:
     return _Trial(seconds, total or 0, at_least, at_most, judgements, trained), _rows_per_second(plan, model)
 
 
-def _material(plan: Plan, targets: np.ndarray, *, cached: bool) -> Material:
-    rows = plan.rows("train")
-    answers = standardised(targets, target_scale(plan)) if plan.recipe.task.kind == "regression" else targets
-    if plan.encoded["train"].answers_n is not None:
-        answers = None  # they lie beside the tokens
+def _material(plan: Plan, *, cached: bool) -> Material:
+    rows, answers = plan.rows("train"), answers_to_learn(plan, "train")
     weights_r = np.ones(len(rows), dtype=np.float32)
     if cached:
+        assert answers is not None
         pooled_rd = np.random.default_rng(0).standard_normal((len(rows), plan.description.width), dtype=np.float32)
         return Features(pooled_rd, answers, weights_r, rows.ids, plan.encoded["train"].lengths_r())
     pad_id = int(plan.encoder.tokenizer.pad_token_id or 0)

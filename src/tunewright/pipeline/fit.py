@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,15 +18,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tunewright.data.apart import number_texts
 from tunewright.evaluate.metrics import value_of
 from tunewright.model.build import Model, build_model, writes_text
+from tunewright.model.heads import TaskModel, VectorModel
 from tunewright.model.predict import probabilities
 from tunewright.model.trainable import select
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.schema import Budget
-from tunewright.recipe.tasks import better, watched_metric
-from tunewright.serve.answering import logits_of, mean_loss_of, outputs_of
+from tunewright.recipe.tasks import KINDS, better, watched_metric
+from tunewright.serve.answering import logits_of, mean_loss_of, mean_loss_of_passages, outputs_of, places_of
 from tunewright.store import files
 from tunewright.store.runs import Run
 from tunewright.train.assemble import assemble
@@ -202,14 +204,10 @@ class Fit:
         self.watcher.note(text)
 
     def _material(self, split: str, cached: bool) -> Material:
-        rows, encoded = self.plan.rows(split), self.plan.encoded[split]
-        targets = rows.targets
-        if self.plan.recipe.task.kind == "regression":
-            targets = standardised(targets, target_scale(self.plan))
-        if encoded.answers_n is not None:
-            targets = None  # they lie beside the tokens
+        rows, encoded, targets = self.plan.rows(split), self.plan.encoded[split], answers_to_learn(self.plan, split)
         weights_r = np.ones(len(rows), dtype=np.float32)
         if cached:
+            assert targets is not None
             return Features(self.features.split(split), targets, weights_r, rows.ids, encoded.lengths_r())
         return Tokens(encoded, targets, weights_r, rows.ids, pad_id=self._pad_id)
 
@@ -258,6 +256,9 @@ class Fit:
                 training.model.train()
         else:
             logits = logits_of(training.model, encoded)
+        if KINDS[kind].answers == "passages":
+            inputs = self.plan.rows("validation").inputs
+            return value_of(metric, places_of(logits, inputs), targets, kind), mean_loss_of_passages(logits, inputs)
         if encoded.answers_n is None:
             outputs = self._outputs(logits)
             return value_of(metric, outputs, targets, kind), mean_loss(outputs, targets, kind)
@@ -275,9 +276,9 @@ class Fit:
         return targets
 
     def _outputs(self, logits: np.ndarray) -> np.ndarray:
-        if self.plan.recipe.task.kind == "regression":
-            mean, spread = target_scale(self.plan)
-            return (logits * spread + mean).astype(np.float32)
+        if KINDS[self.plan.recipe.task.kind].answers == "numbers":
+            zero, unit = target_scale(self.plan)
+            return (logits * unit + zero).astype(np.float32)
         return probabilities(logits, self.plan.recipe.task.kind)
 
     def _patience_spent(self, state: _PhaseRun) -> bool:
@@ -350,22 +351,49 @@ def rebuild(plan: Plan, changed: Mapping[str, Tensor], *, phases: int) -> Model:
     return model
 
 
+def answers_to_learn(plan: Plan, split: str) -> np.ndarray | None:
+    """The answers of a split as objectives read them, one a row; None where they lie beside the tokens.
+
+    Numbers are laid out by `target_scale`; of passages the texts of all columns are numbered.
+    """
+    rows, answers = plan.rows(split), KINDS[plan.recipe.task.kind].answers
+    if plan.encoded[split].answers_n is not None:
+        return None
+    if answers == "passages":
+        return number_texts(rows.inputs)
+    assert rows.targets is not None
+    zero, unit = target_scale(plan) if answers == "numbers" else (0.0, 1.0)
+    return ((rows.targets - zero) / unit).astype(np.float32) if answers == "numbers" else rows.targets
+
+
 def target_scale(plan: Plan) -> tuple[float, float]:
-    """Mean and spread of the training answers of a regression."""
+    """Which number a model is to learn as 0, and how much more it is to learn as 1.
+
+    Of a regression mean and spread of the training answers; where cosines are compared the least and the range.
+    """
     targets = plan.rows("train").targets
     assert targets is not None
+    if KINDS[plan.recipe.task.kind].compares:
+        return float(targets.min()), float(np.ptp(targets)) or 1.0
     return float(targets.mean()), float(targets.std()) or 1.0
 
 
-def standardised(targets: np.ndarray | None, scale: tuple[float, float]) -> np.ndarray:
-    assert targets is not None
-    return ((targets - scale[0]) / scale[1]).astype(np.float32)
+def answer_in_units(model: Model, scale: tuple[float, float]) -> None:
+    """Put `target_scale` into the model, so that what it learned as 0 and 1 it says in the user's units."""
+    zero, unit = scale
+    if isinstance(model, VectorModel):
+        model.shape = replace(model.shape, zero=zero, unit=unit)
+        return
+    assert isinstance(model, TaskModel)
+    with torch.no_grad():
+        model.head.weight.mul_(unit)
+        model.head.bias.mul_(unit).add_(zero)
 
 
 def mean_loss(outputs: np.ndarray, targets: np.ndarray | None, kind: str) -> float:
     """Mean negative log-likelihood of probabilities, or mean squared error."""
     assert targets is not None
-    if kind == "regression":
+    if KINDS[kind].answers == "numbers":
         return float(np.square(outputs.astype(np.float64) - targets).mean())
     clipped = np.clip(outputs.astype(np.float64), 1e-12, 1 - 1e-12)
     if kind == "classification":

@@ -63,8 +63,10 @@ class Plan:
 
     @property
     def outputs(self) -> int:
-        """Columns of the head, or words that a model which writes text chooses from."""
+        """Columns of the head, 0 where there is none, or words that a model which writes text chooses from."""
         kind = self.recipe.task.kind
+        if KINDS[kind].compares:
+            return 0
         if writes_text(kind):
             return self.description.vocabulary
         if kind == "question_answering":
@@ -153,7 +155,7 @@ def make_plan(file: RecipeFile) -> Plan:
 
 
 def _default_join(recipe: Recipe, description: Description) -> str | None:
-    if len(recipe.task.inputs) == 1:
+    if len(recipe.task.inputs) == 1 or KINDS[recipe.task.kind].compares:
         return None
     if recipe.task.kind == "question_answering":
         return "pair"

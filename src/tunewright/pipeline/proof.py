@@ -20,6 +20,7 @@ from tunewright.model.build import Model, writes_text
 from tunewright.pipeline.fit import Fitted, rebuild
 from tunewright.pipeline.plan import SPLITS, Plan
 from tunewright.recipe.schema import Recipe
+from tunewright.recipe.tasks import KINDS
 from tunewright.serve.answering import logits_of
 from tunewright.serve.predictor import Predictor, fastest_dtype, ready_to_serve
 from tunewright.values import Encoded
@@ -145,7 +146,7 @@ def _saw_length(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int
 
 def _saw_long(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
     cut = sum(int((plan.encoded[split].cut_r > 0).sum()) for split in SPLITS)
-    windowed = sum(len(plan.encoded[split].owner_s) - plan.encoded[split].rows for split in SPLITS)
+    windowed = sum(plan.encoded[split].extra_windows for split in SPLITS)
     return f"long texts: {value}", f"{cut} rows cut, {windowed} extra windows"
 
 
@@ -241,7 +242,7 @@ def _agreement(reference: np.ndarray, other: np.ndarray, kind: str, *, dtype: st
     scale = float(np.abs(reference).max(initial=0)) or 1.0
     facts = {"largest_difference": float(gap.max(initial=0)) / scale, "allowed": TOLERANCE[dtype]}
     holds = facts["largest_difference"] <= TOLERANCE[dtype]
-    if kind == "regression":
+    if KINDS[kind].answers in ("numbers", "passages"):
         return facts | {"holds": holds}
     if kind == "multi_label":  # each label by itself: its logit is its distance from the other answer
         flipped, margin, reach = (reference >= 0) != (other >= 0), np.abs(reference), gap

@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from tunewright.model.heads import TaskModel
 from tunewright.model.weights import save_model
 from tunewright.pipeline.estimate import refuse_full_disk
 from tunewright.pipeline.features import BaseFeatures
-from tunewright.pipeline.fit import Fit, Fitted, Watcher, rebuild, target_scale
+from tunewright.pipeline.fit import Fit, Fitted, Watcher, answer_in_units, rebuild, target_scale
 from tunewright.pipeline.judge import Judged, hash_test_rows, judge_run
 from tunewright.pipeline.plan import SPLITS, Plan, make_plan, read_recipe
 from tunewright.pipeline.proof import Arithmetic, choose_arithmetic, prove_effect, prove_parity
+from tunewright.recipe.tasks import KINDS
 from tunewright.serve.predictor import Predictor
 from tunewright.store import files
 from tunewright.store.database import open_database
@@ -125,8 +125,8 @@ def _train(plan: Plan, run: Run, features: BaseFeatures, watcher: Watcher) -> No
     metrics = list(run.metrics.facts())
     run.write_json("fit.json", fitted.facts)
     run.write_json("effect.json", prove_effect(plan, fitted, metrics))
-    if plan.recipe.task.kind == "regression":
-        unscale_head(fitted.model, target_scale(plan))
+    if KINDS[plan.recipe.task.kind].answers == "numbers":
+        answer_in_units(fitted.model, target_scale(plan))
     arithmetic = choose_arithmetic(plan, fitted.model)
     if arithmetic.dtype != plan.recipe.compute.dtype:
         watcher.note(f"served in {arithmetic.dtype}: {arithmetic.why}")
@@ -142,11 +142,3 @@ def _save(plan: Plan, fitted: Fitted, arithmetic: Arithmetic, folder: Path) -> N
             description=plan.description, arithmetic=arithmetic.dtype,
         )  # fmt: skip
         (folder / RECIPE).write_text(files.to_json(plan.written(), indent=1), encoding="utf-8")
-
-
-def unscale_head(model: TaskModel, scale: tuple[float, float]) -> None:
-    """Fold mean and spread of the training answers into the head, so that it answers in the user's units."""
-    mean, spread = scale
-    with torch.no_grad():
-        model.head.weight.mul_(spread)
-        model.head.bias.mul_(spread).add_(mean)

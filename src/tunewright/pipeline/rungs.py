@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from tunewright.data.apart import gather_passages
 from tunewright.evaluate.baselines import knn, majority, zero_shot
 from tunewright.evaluate.heuristics import (
+    bm25_ranks,
     copy,
     dictionary,
     first_sentence,
@@ -25,7 +27,7 @@ from tunewright.model.build import writes_text
 from tunewright.model.predict import judge_tokens, row_of_asked
 from tunewright.model.probe import fit_probe
 from tunewright.pipeline.features import BaseFeatures
-from tunewright.pipeline.fit import mean_loss, rebuild
+from tunewright.pipeline.fit import answer_in_units, mean_loss, rebuild, target_scale
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.errors import Refusal
 from tunewright.serve.answering import sizes_of
@@ -51,7 +53,7 @@ def predict_champion(plan: Plan, registry: Registry) -> tuple[Predictions | None
         predictor = Predictor.load(version.folder, name=name, version=str(version.number))
         if (predictor.task, predictor.labels) != (plan.recipe.task.kind, plan.prepared.labels):
             return None, f"the champion {version.reference} answers with other labels"
-        if predictor.columns != plan.recipe.task.inputs:
+        if predictor.encoder.inputs != plan.recipe.task.inputs:
             return None, f"the champion {version.reference} reads other columns"
         return predict_with(predictor, plan, CHAMPION), ""
     except Refusal as error:
@@ -83,7 +85,7 @@ def predictions_of(
     elif writes_text(kind) and not writing:
         outputs = np.full(len(rows), "", dtype=object)
     else:
-        outputs = predictor.outputs_of_rows(rows.inputs)
+        outputs = predictor.judged_outputs(rows.inputs)
     return Predictions(rung, split, rows.ids, outputs, rows.targets, time.perf_counter() - started, sizes=sizes)
 
 
@@ -93,7 +95,7 @@ def _predictions(plan: Plan, rung: str, answer: Callable[[], np.ndarray], split:
     started = time.perf_counter()
     outputs = answer()
     seconds = time.perf_counter() - started
-    if outputs.dtype != object:
+    if outputs.dtype.kind == "f":
         outputs = outputs.astype(np.float32)
     return Predictions(
         rung=rung, split=split, row_ids=rows.ids, outputs=outputs, targets=rows.targets, seconds=seconds
@@ -144,6 +146,8 @@ def _classes(plan: Plan) -> int | None:
 def _untouched(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
     """The base as it came, asked like the model."""
     model = rebuild(plan, {}, phases=0)
+    if KINDS[plan.recipe.task.kind].answers == "numbers":
+        answer_in_units(model, target_scale(plan))
     model = ready_to_serve(model.eval(), str(plan.recipe.compute.dtype))
     return predict_with(Predictor(model, plan.encoder, plan.prepared.labels, name=rung), plan, rung)
 
@@ -177,6 +181,12 @@ def _dictionary(plan: Plan) -> np.ndarray:
                       [text for (text,) in plan.rows("test").inputs])  # fmt: skip
 
 
+def _bm25(plan: Plan) -> np.ndarray:
+    inputs = plan.rows("test").inputs
+    passages = gather_passages(inputs)
+    return bm25_ranks([row[0] for row in inputs], passages.texts(inputs), passages.own_r)
+
+
 def _lead(plan: Plan) -> np.ndarray:
     sentences = usual_sentences([str(answer) for answer in _targets(plan, "train")], _texts(plan, "train"))
     return lead(_texts(plan, "test"), sentences)
@@ -208,6 +218,7 @@ _RUNGS: dict[str, _Rung] = {
     "copy": _saying(lambda plan: copy(_texts(plan, "test"))),
     "lead": _saying(_lead),
     "longest_turn": _saying(lambda plan: longest_turn(_texts(plan, "test"))),
+    "bm25": _saying(_bm25),
     "unigram": _unigram,
     "untouched": _untouched,
 }

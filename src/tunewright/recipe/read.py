@@ -22,6 +22,7 @@ import pydantic
 from tunewright.recipe.errors import RecipeRefusal, nearest
 from tunewright.recipe.parse import below, parse_yaml
 from tunewright.recipe.schema import Component, Phase, Recipe
+from tunewright.recipe.tasks import KINDS
 
 AXES = ("trainable", "objective", "schedule", "perturbation", "teacher", "optimizer")
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -159,7 +160,7 @@ def _where_of_axis(file: RecipeFile, phase: int, axis: str) -> str:
 def check_components(phase: Phase, vocabulary: Vocabulary, where: Callable[[str], str]) -> None:
     """Build every component of a phase once, so that a wrong name or option is refused before anything is loaded."""
     for axis in AXES:
-        chosen = getattr(phase, axis)
+        chosen = getattr(phase, axis) or ()
         for component in chosen if isinstance(chosen, tuple) else (chosen,):
             vocabulary.build(axis, component, where=where(axis))
             if axis != "objective" and component.weight != 1:
@@ -230,17 +231,33 @@ def _set(values: dict[str, Any], override: str) -> None:
     steps = key.strip().split(".")
     place: dict[str, Any] | list[Any] = values
     for step, following in zip(steps[:-1], steps[1:], strict=True):
-        place = _enter(place, step, following, override)
+        place = _enter(place, step, following, override, usual=_usual_component(step, values))
     _put(place, steps[-1], value, override)
 
 
-def _enter(place: dict[str, Any] | list[Any], step: str, following: str, override: str) -> dict[str, Any] | list[Any]:
-    """The mapping or list at `step`, made where there is none; a component written as a name becomes a mapping."""
+def _usual_component(axis: str, values: Mapping[str, Any]) -> str:
+    """What stands on `axis` of a phase that names nothing there, or "" for what is no axis."""
+    if axis not in AXES:
+        return ""
+    default = Phase.model_fields[axis].default
+    if default is not None:
+        return str(default.kind)
+    task = values.get("task")
+    kind = KINDS.get(str(task.get("kind"))) if isinstance(task, Mapping) else None
+    return kind.objective if kind is not None else "supervised"
+
+
+def _enter(
+    place: dict[str, Any] | list[Any], step: str, following: str, override: str, *, usual: str
+) -> dict[str, Any] | list[Any]:
+    """The mapping or list at `step`, made where there is none; a component written as a name becomes a mapping.
+
+    `usual` names the component that stands at `step` where the recipe names none.
+    """
     at: Any = step if isinstance(place, dict) else _index(place, step, override)
     inside = place.get(step) if isinstance(place, dict) else place[at]
     if step in AXES and inside is None:
-        default = Phase.model_fields[step].default
-        inside = (default[0] if isinstance(default, tuple) else default).kind
+        inside = usual
     if isinstance(inside, str) and (step in AXES or isinstance(place, list)):
         inside = {"kind": inside}
     if step in AXES and following.isdecimal() and isinstance(inside, dict):
@@ -297,7 +314,7 @@ def _as_dumped(templates: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
     found = dict(templates)
     for key, template in templates.items():
         steps = key.split(".")
-        if steps[2:4] == ["objective", "0"] and len(recipe.phases[int(steps[1])].objective) == 1:
+        if steps[2:4] == ["objective", "0"] and len(recipe.objectives(int(steps[1]))) == 1:
             steps = steps[:3] + steps[4:]
         found[".".join(steps)] = template
         if len(steps) >= 4 and steps[0] == "phases" and steps[-1] == "kind":

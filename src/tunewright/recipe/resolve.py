@@ -60,7 +60,7 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
     """Fill every gap of `recipe`. A pure function: equal facts give an equal recipe."""
     filling = _Filling()
     kind = KINDS[recipe.task.kind]
-    several = len(recipe.task.inputs) > 1 and kind.answers in ("labels", "numbers")
+    several = len(recipe.task.inputs) > 1 and kind.answers in ("labels", "numbers") and not kind.compares
     join = ("pair", "the base takes text pairs") if facts.takes_pairs and len(recipe.task.inputs) == 2 else (
         "lines", "the base takes one text" if not facts.takes_pairs else "there are more than two input columns"
     )  # fmt: skip
@@ -77,7 +77,7 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
     encode = _encode(filling, recipe, facts)
     blocks = encode.max_length if kind.answers == "nothing" else None
     phases = tuple(
-        _phase(filling, i, phase, facts, vocabulary, blocks=blocks) for i, phase in enumerate(recipe.phases)
+        _phase(filling, recipe, i, facts, vocabulary, blocks=blocks) for i in range(len(recipe.phases))
     )
     compute = filling.section(
         "compute", recipe.compute,
@@ -132,10 +132,10 @@ def _encode(filling: _Filling, recipe: Recipe, facts: Facts) -> Encode:
 
 
 def _phase(
-    filling: _Filling, index: int, phase: Phase, facts: Facts, vocabulary: Vocabulary, *, blocks: int | None
+    filling: _Filling, recipe: Recipe, index: int, facts: Facts, vocabulary: Vocabulary, *, blocks: int | None
 ) -> Phase:
     """A phase without gaps; `blocks` are the tokens of a block where texts are joined and cut into such."""
-    key = f"phases.{index}"
+    key, phase, kind = f"phases.{index}", recipe.phases[index], recipe.task.kind
     rows = facts.rows["train"]
     trainable = vocabulary.find("trainable", phase.trainable.kind)
     per_update, why = max(32 if rows >= 2000 else 16, phase.accumulate), f"{rows} rows to train on"
@@ -144,7 +144,7 @@ def _phase(
         why = f"{per_update} blocks of {blocks} tokens"
     epochs, reason = _epochs(rows, cheap=trainable.features_fixed)
     filled = filling.section(
-        key, phase,
+        key, phase, objective=(recipe.objectives(index), f"the usual one of {kind}"),
         budget=(Budget(amount=epochs, unit="epochs"), reason),
         rows_per_update=(per_update, why),
         patience=(3, "training stops after 3 evaluations without improvement and keeps the best"),

@@ -86,7 +86,10 @@ class Component(BaseModel):
 
 
 def _parse_components(value: Any) -> tuple[Component, ...]:
-    return tuple(Component.parse(item) for item in (value if isinstance(value, (list, tuple)) else [value]))
+    several = value if isinstance(value, (list, tuple)) else [value]
+    if not several:
+        raise ValueError("name at least one")
+    return tuple(Component.parse(item) for item in several)
 
 
 _COMPONENT_JSON = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["kind"]}]}
@@ -177,7 +180,7 @@ class Task(Section):
             and self.kind != "token_classification",
             "join needs several input columns": self.join is not None and not several,
             "join belongs to tasks that read their columns as one": self.join is not None
-            and KINDS[self.kind].answers not in ("labels", "numbers"),
+            and (KINDS[self.kind].compares or KINDS[self.kind].answers not in ("labels", "numbers")),
             "join: pair needs exactly two input columns": self.join == "pair" and len(self.inputs) != 2,
             "only a multi_label with one output column has a separator": self.separator != ","
             and (self.kind != "multi_label" or len(self.outputs) > 1),
@@ -282,8 +285,8 @@ class Phase(Section):
     """One stretch of training: a choice on each axis."""
 
     trainable: OneComponent = Field(Component(kind="everything"), description="axis 1: which parameters may change")
-    objective: SeveralComponents = Field(
-        (Component(kind="supervised"),), description="axis 2: what is minimised; several are added by weight"
+    objective: SeveralComponents | None = Field(
+        None, description="axis 2: what is minimised; several are added by weight"
     )
     schedule: OneComponent = Field(Component(kind="length_grouped"), description="axis 3: which rows come when")
     perturbation: OneComponent = Field(Component(kind="none"), description="axis 4: how inputs or weights are bent")
@@ -375,6 +378,10 @@ class Recipe(Section):
     keep: Keep = Keep()
     compute: Compute = Compute()
     seed: int = Field(17, ge=0, lt=2**31, description="of everything random")
+
+    def objectives(self, phase: int) -> tuple[Component, ...]:
+        """What phase number `phase` minimises: what it names, else what is usual for the kind of task."""
+        return self.phases[phase].objective or (Component(kind=KINDS[self.task.kind].objective),)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:

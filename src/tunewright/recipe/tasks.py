@@ -23,7 +23,8 @@ class KindOfTask:
     `answers` is what an answer is made of: code that differs between kinds asks for this, not for the name. `metric` is
     what the gate uses unless the recipe says otherwise, and early stopping too, unless measuring it takes generating
     text: then that goes by `watched`. `metrics` are all that are reported, `lower_is_better` those where less is more.
-    `baselines` are the rungs that can be measured beside the model.
+    `baselines` are the rungs that can be measured beside the model. `objective` is what is minimised unless the recipe
+    says otherwise. A kind that `compares` reads each column as a text of its own, and answers by how alike they are.
     """
 
     name: TaskKind
@@ -34,6 +35,8 @@ class KindOfTask:
     lower_is_better: frozenset[str] = frozenset()
     watched: str = ""
     baselines: tuple[Baseline, ...] = ("majority", "zero_shot", "knn", "probe")
+    objective: str = "supervised"
+    compares: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -73,11 +76,12 @@ _KINDS = (
     ),
     KindOfTask(
         "similarity", "how alike two texts are, a number", "numbers", "spearman", ("spearman", "mae", "rmse"),
-        frozenset({"mae", "rmse"}), baselines=("untouched", "majority"),
+        frozenset({"mae", "rmse"}), baselines=("untouched", "majority"), compares=True,
     ),
     KindOfTask(
         "retrieval", "the passage that belongs to a query, among all passages", "passages", "mrr",
         ("mrr", "recall_at_1", "recall_at_5", "recall_at_10", "ndcg_at_10"), baselines=("untouched", "bm25"),
+        objective="contrastive", compares=True,
     ),
     KindOfTask(
         "generation", "a text in answer to a prompt or a conversation", "texts", "rouge_l",

@@ -11,21 +11,35 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
+from tunewright.data.apart import gather_passages
 from tunewright.data.spans import spans_of_tokens
+from tunewright.evaluate.baselines import cosine_ranks
 from tunewright.model.build import Model, writes_text
-from tunewright.model.predict import forward_rows, forward_tokens, judge_tokens, probabilities, row_of_asked
+from tunewright.model.predict import (
+    forward_rows,
+    forward_tokens,
+    judge_tokens,
+    pooled_rows,
+    probabilities,
+    row_of_asked,
+)
+from tunewright.recipe.tasks import KINDS
 from tunewright.values import Encoded, Span
 
 LONGEST_ANSWER_TOKENS = 30
+TEMPERATURE = 0.05  # of the loss by which validation rows are watched, whatever the objective's own
+_QUERIES_AT_ONCE = 1024
 
 
 def logits_of(model: Model, encoded: Encoded) -> np.ndarray:
     """The numbers by which two forms of a model are compared: float32 [r, c] or [r], of tokens [m, c].
 
-    Of a model that writes text [m, 3], as `judge_tokens`.
+    Of a model that writes text [m, 3], as `judge_tokens`; of one that finds passages the vectors [r, k, d].
     """
     if writes_text(model.shape.kind):
         return judge_tokens(model, encoded)
+    if KINDS[model.shape.kind].answers == "passages":
+        return pooled_rows(model, encoded)
     return forward_rows(model, encoded) if encoded.answers_n is None else forward_tokens(model, encoded)
 
 
@@ -34,15 +48,35 @@ def outputs_of(
 ) -> np.ndarray:
     """What logits amount to, as `Predictions.outputs` holds it; texts are not read off logits, but written.
 
-    `inputs` are the texts of the rows, of which answers may be parts.
+    `inputs` are the texts of the rows, of which answers may be parts. Of a query and a passage it is their cosine,
+    float32 [r], because a row is answered whatever its company; `places_of` is what is judged.
     """
     if kind == "pretraining":
         return sizes_of(logits, encoded)[:, 0].astype(np.float32)
+    if kind == "retrieval":
+        return (logits[:, 0] * logits[:, 1]).sum(axis=1)
     if kind == "token_classification":
         return _objects(located_spans(logits, encoded, labels))
     if kind == "question_answering":
         return _objects(located_answers(logits, encoded, [row[1] for row in inputs]))
     return probabilities(logits, kind)
+
+
+def places_of(vectors_rkd: np.ndarray, inputs: Sequence[tuple[str, ...]]) -> np.ndarray:
+    """The place, int64 [r] from 1, of each row's own passage among all different passages of these rows, by cosine."""
+    passages = gather_passages(inputs)
+    return cosine_ranks(vectors_rkd[:, 0], vectors_rkd[passages.row_p, passages.column_p], passages.own_r)
+
+
+def mean_loss_of_passages(vectors_rkd: np.ndarray, inputs: Sequence[tuple[str, ...]]) -> float:
+    """The mean −log probability of each row's own passage among all of these rows, by cosines over TEMPERATURE."""
+    passages, lost_r = gather_passages(inputs), []
+    vectors_pd = vectors_rkd[passages.row_p, passages.column_p]
+    for start in range(0, len(inputs), _QUERIES_AT_ONCE):
+        logits_bp = vectors_rkd[start : start + _QUERIES_AT_ONCE, 0] @ vectors_pd.T / TEMPERATURE
+        own_b = passages.own_r[start : start + _QUERIES_AT_ONCE, None]
+        lost_r.append(-np.take_along_axis(log_softmax(logits_bp.astype(np.float64), axis=1), own_b, axis=1))
+    return float(np.concatenate(lost_r).mean())
 
 
 def located_spans(logits_mc: np.ndarray, encoded: Encoded, labels: Sequence[str]) -> list[tuple[Span, ...]]:

@@ -21,7 +21,8 @@ from tunewright.model.packed import pack
 from tunewright.model.sampling import Sampling
 from tunewright.model.weights import hash_of, load_model
 from tunewright.recipe.errors import DataRefusal, nearest
-from tunewright.serve.answering import logits_of, outputs_of
+from tunewright.recipe.tasks import KINDS
+from tunewright.serve.answering import logits_of, outputs_of, places_of
 from tunewright.values import Encoded, Rows, Span
 
 Input = str | tuple[str, ...] | Mapping[str, str]
@@ -155,7 +156,8 @@ class Predictor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return self.encoder.inputs
+        """What an input consists of: the input columns, without passages that are known not to answer."""
+        return self.encoder.inputs[:2] if KINDS[self.task].compares else self.encoder.inputs
 
     @property
     def parameters(self) -> int:
@@ -171,11 +173,14 @@ class Predictor:
         return self.answers(self.outputs_of_rows(rows), rows)
 
     def outputs(self, inputs: Sequence[Input]) -> np.ndarray:
-        """As `Predictions.outputs` by the kind of task. Raises InputRefusal."""
+        """As `Predictions.outputs` by the kind of task, of retrieval cosines float32 [r]. Raises InputRefusal."""
         return self.outputs_of_rows(self.rows(inputs))
 
     def logits(self, inputs: Sequence[Input]) -> np.ndarray:
-        """What the head says before any probability, float32 [r, c] or [r]. Raises InputRefusal."""
+        """What the model says before any probability, float32 [r, c] or [r], or vectors [r, k, d]. Raises InputRefusal.
+
+        What these mean by the kind of task is said in `answering.logits_of`.
+        """
         return self._logits_of_rows(self.rows(inputs))
 
     def rows(self, inputs: Sequence[Input]) -> list[Row]:
@@ -188,13 +193,19 @@ class Predictor:
         return rows
 
     def outputs_of_rows(self, rows: Sequence[Row]) -> np.ndarray:
-        """As `outputs`, of rows that `rows` has checked."""
+        """As `outputs`, of rows that `rows` has checked; a row's answer does not depend on its company."""
         parts = [rows[start : start + _ROWS_PER_PART] for start in range(0, max(len(rows), 1), _ROWS_PER_PART)]
         return np.concatenate([self._outputs(part) for part in parts])
 
+    def judged_outputs(self, rows: Sequence[Row]) -> np.ndarray:
+        """As `Predictions.outputs` of a whole split: as `outputs_of_rows`, but of retrieval the places of own passages
+        among all passages of `rows`, int64 [r].
+        """
+        return self.outputs_of_rows(rows) if self.task != "retrieval" else places_of(self._logits_of_rows(rows), rows)
+
     def answers(self, outputs: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
         """What the outputs of rows mean, with probabilities to six decimals."""
-        if self.task == "regression":
+        if KINDS[self.task].answers in ("numbers", "passages"):
             return [ValuePrediction(float(value)) for value in outputs]
         if self.task == "token_classification":
             return [_spans_found(spans, text) for spans, (text, *_) in zip(outputs, rows, strict=True)]
@@ -264,10 +275,15 @@ class Predictor:
             )
         for column, text in zip(self.columns, row, strict=True):
             _refuse_unreadable(text, index, column if len(row) > 1 else None)
-        if not any(text.strip() for text in row):  # one of several may be empty, as in training
-            what = "The text is empty." if len(row) == 1 else f"{' and '.join(self.columns)} are empty."
-            raise InputRefusal("empty_text", what, index=index, remedy="Leave the input out.")
+        self._refuse_empty(row, index)
         return row
+
+    def _refuse_empty(self, row: Row, index: int) -> None:
+        """As in training, where one of several texts may be empty unless they are compared."""
+        empty = [column for column, text in zip(self.columns, row, strict=True) if not text.strip()]
+        if len(empty) == len(row) or (empty and KINDS[self.task].compares):
+            what = "The text is empty." if len(row) == 1 else f"{' and '.join(empty)} {_is_or_are(empty)} empty."
+            raise InputRefusal("empty_text", what, index=index, remedy="Leave the input out.")
 
     def _by_column(self, value: Mapping[str, str], index: int) -> Row:
         for column in value:
@@ -290,6 +306,10 @@ class Predictor:
                     remedy=f"The model reads: {', '.join(self.columns)}.",
                 )
         return tuple(value[column] for column in self.columns)
+
+
+def _is_or_are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _spans_found(spans: Sequence[Span], text: str) -> SpansPrediction:

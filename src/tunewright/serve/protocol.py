@@ -74,7 +74,7 @@ class PredictedLabels(BaseModel):
 
 
 class PredictedValue(BaseModel):
-    value: float
+    value: float = Field(description="a number; of retrieval the cosine of query and passage")
 
 
 class PredictResponse(BaseModel):
@@ -89,7 +89,7 @@ class ServedModel(BaseModel):
     object: str = "model"
     name: str
     version: str
-    task: str = Field(description="classification, multi_label or regression")
+    task: str = Field(description="its kind, as classification or retrieval")
     inputs: list[str] = Field(description="the input columns")
     labels: list[str]
     max_length: int = Field(description="longest sequence in tokens")

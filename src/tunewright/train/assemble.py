@@ -28,6 +28,7 @@ class Nothing:
     features_fixed: ClassVar[bool] = True
 
 
+OFFERED = frozenset({"targets", "whole_update"})  # what every phase has: answers, and an update's rows side by side
 PERTURBATIONS: dict[str, type] = {"none": Nothing}
 TEACHERS: dict[str, type] = {"none": Nothing}
 
@@ -62,9 +63,10 @@ def plan_phase(recipe: Recipe, index: int) -> PhasePlan:
         axis: VOCABULARY.build(axis, getattr(phase, axis), where=f"{where}.{axis}")
         for axis in ("schedule", "perturbation", "teacher", "optimizer", "trainable")
     }
-    objectives = [VOCABULARY.build("objective", o, where=f"{where}.objective") for o in phase.objective]
-    offered = frozenset({"targets"}).union(*(piece.provides for name, piece in built.items() if name != "trainable"))
-    for component, objective in zip(phase.objective, objectives, strict=True):
+    chosen = recipe.objectives(index)
+    objectives = [VOCABULARY.build("objective", o, where=f"{where}.objective") for o in chosen]
+    offered = OFFERED.union(*(piece.provides for name, piece in built.items() if name != "trainable"))
+    for component, objective in zip(chosen, objectives, strict=True):
         lacking = objective.needs - offered
         if lacking:
             raise RecipeRefusal(
@@ -77,6 +79,12 @@ def plan_phase(recipe: Recipe, index: int) -> PhasePlan:
             raise RecipeRefusal(
                 f"The objective {component.kind!r} does not fit a {recipe.task.kind}: {refusal}.",
                 where=f"{where}.objective",
+            )
+        if "whole_update" in objective.needs and phase.rows_per_update == 1:
+            raise RecipeRefusal(
+                f"The objective {component.kind!r} learns from rows beside each other, and an update has one.",
+                where=f"{where}.rows_per_update",
+                remedy="Give at least 2; more of them teach more.",
             )
         if component.weight <= 0:
             raise RecipeRefusal(f"The weight of the objective {component.kind!r} must be above 0.", where=where)
@@ -92,7 +100,7 @@ def assemble(
     objectives = [
         (VOCABULARY.build("objective", o, where=f"{where}.objective").fitted(targets, kind=kind, classes=classes),
          o.weight)
-        for o in phase.objective
+        for o in recipe.objectives(index)
     ]  # fmt: skip
     assert phase.budget is not None and phase.rows_per_update is not None, "assemble reads resolved recipes"
     return Pieces(

@@ -2,7 +2,9 @@
 
 Logging, judging, saving and stopping live with the caller, between two facts. An update is computed in as many passes
 as memory asks for; because every loss is divided by weights known before the first backward pass, the number of passes
-does not change it.
+does not change it. Where an objective sees the rows of an update side by side (it needs the `whole_update`), gradients
+are cached: all passes make their vectors, the loss of all together gives each vector its gradient, and the passes run
+again to take these down to the parameters (Gao et al. 2021, arXiv:2101.06983).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from tunewright.model.build import Model
 from tunewright.recipe.schema import Budget
 from tunewright.train.material import Material
 from tunewright.train.optimizers import AdamW, Masters
-from tunewright.values import Batch, Context
+from tunewright.values import Batch, Context, Outputs
 
 _MOST_SKIPS_IN_A_ROW = 3
 
@@ -201,22 +203,49 @@ class Training:
 
     def _backward(self, batches: Sequence[Batch]) -> float:
         """Forward and backward over all passes of one update; the gradients are in the masters. Returns the loss."""
+        if len(batches) > 1 and any("whole_update" in objective.needs for objective, _ in self.pieces.objectives):
+            return self._backward_together(batches)
         weights = [[objective.weights(batch) for batch in batches] for objective, _ in self.pieces.objectives]
         totals = [max(float(torch.cat(parts).sum()), 1e-12) for parts in weights]
         loss = 0.0
         for number, batch in enumerate(batches):
-            seed_randomness(seed_of(self.pieces.seed, self.cursor.update, number, view=0))
-            outputs = self.material.outputs(self.model, batch)
-            context = Context(batch=batch, outputs=outputs, kind=self.pieces.kind)
-            terms = [
-                share * (objective.values(context) * weights[i][number]).sum() / totals[i]
-                for i, (objective, share) in enumerate(self.pieces.objectives)
-            ]
-            term = torch.stack(terms).sum()
+            outputs = self._outputs(number, batch)
+            term = self._loss(batch, outputs, [parts[number] for parts in weights], totals)
             term.backward()
             self.masters.collect()
             loss += float(term.detach())
         return loss
+
+    def _backward_together(self, batches: Sequence[Batch]) -> float:
+        """As `_backward`, of a loss over all rows of the update at once, by cached gradients of their vectors."""
+        apart = [self._outputs(number, batch).vectors_md.detach() for number, batch in enumerate(batches)]
+        vectors_md = torch.cat(apart).requires_grad_()
+        whole = side_by_side(batches)
+        weights = [objective.weights(whole) for objective, _ in self.pieces.objectives]
+        totals = [max(float(weights_m.sum()), 1e-12) for weights_m in weights]
+        loss = self._loss(whole, self.model.answer(vectors_md), weights, totals)
+        loss.backward()
+        gradients = vectors_md.grad.split([batch.rows for batch in batches])
+        for number, (batch, gradient_md) in enumerate(zip(batches, gradients, strict=True)):
+            self._outputs(number, batch).vectors_md.backward(gradient_md)
+            self.masters.collect()
+        return float(loss.detach())
+
+    def _outputs(self, number: int, batch: Batch) -> Outputs:
+        """What the model says of pass `number` of this update, with the same chance each time it is asked."""
+        seed_randomness(seed_of(self.pieces.seed, self.cursor.update, number, view=0))
+        return self.material.outputs(self.model, batch)
+
+    def _loss(
+        self, batch: Batch, outputs: Outputs, weights: Sequence[Tensor], totals: Sequence[float]
+    ) -> Tensor:
+        """The share of the update's loss that lies in `batch`; `weights` and `totals` by objective."""
+        context = Context(batch=batch, outputs=outputs, kind=self.pieces.kind)
+        terms = [
+            share * (objective.values(context) * weights_m).sum() / total
+            for (objective, share), weights_m, total in zip(self.pieces.objectives, weights, totals, strict=True)
+        ]
+        return torch.stack(terms).sum()
 
     def _passes(self, rows: np.ndarray) -> list[np.ndarray]:
         """An update's rows in parts of like length: at least `accumulate`, each padded within `tokens_per_pass`."""
@@ -236,6 +265,17 @@ class Training:
             return
         cursor.skips_in_a_row += 1
         cursor.skipped_rows += [self.material.row_ids[i] for i in rows]
+
+
+def side_by_side(batches: Sequence[Batch]) -> Batch:
+    """The rows of several batches as one, their answers and weights without their tokens."""
+    targets = [batch.targets for batch in batches if batch.targets is not None]
+    nothing = torch.empty(0, dtype=torch.int64)
+    return replace(
+        batches[0], ids_st=nothing[:, None], lengths_s=nothing, types_st=None, owner_s=nothing,
+        row_indices_b=torch.cat([batch.row_indices_b for batch in batches]),
+        targets=torch.cat(targets) if targets else None, weights_m=torch.cat([batch.weights_m for batch in batches]),
+    )  # fmt: skip
 
 
 def _whole(updates: float) -> int:

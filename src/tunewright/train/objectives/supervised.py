@@ -23,13 +23,16 @@ class Supervised:
     | classification | row | [b, c] | int64 [b] | cross-entropy, smoothed by `label_smoothing` |
     | multi_label | row | [b, c] | float32 [b, c] | mean over labels of binary cross-entropy |
     | regression | row | [b] | float32 [b] | squared error in units of the training answers' spread |
+    | similarity | row | [b]: cosines | float32 [b], 0 to 1 | squared error of the cosine |
     | token_classification | token | [m, c] | int64 [m] | cross-entropy of its tag, smoothed |
     | question_answering | token | [m, 2] | int64 [m]: 1 begins, 2 ends, 3 both | cross-entropy of the answer's ends |
     | tasks that write text | token | none: vectors and vocabulary | int64 [m] | cross-entropy of that token, smoothed |
 
     Of a question the two ends count half each, against all candidates of their sequence; other candidates weigh 0.
     `class_weights: balanced` weighs a row by rows / (classes * rows of its class). Label smoothing: Szegedy et al.
-    2016, "Rethinking the Inception architecture", section 7. Relations: with both options at rest this is plain
+    2016, "Rethinking the Inception architecture", section 7. Cosines are fitted to the answers laid out from 0, the
+    least of training, to 1, the greatest (Reimers & Gurevych 2019, "Sentence-BERT"), so that what is said is in the
+    units of the answers and rows do not depend on their company. Relations: with both options at rest this is plain
     maximum likelihood.
     """
 
@@ -47,8 +50,10 @@ class Supervised:
 
     def refusal(self, kind: str) -> str | None:
         """Why these options make no sense for a task of `kind`, or None."""
-        if kind == "regression" and (self.label_smoothing or self.class_weights != "none"):
-            return "label_smoothing and class_weights need labels; a regression has none"
+        if kind == "retrieval":
+            return "a row says what is right and not what is wrong; the objective contrastive learns from both"
+        if kind in ("regression", "similarity") and (self.label_smoothing or self.class_weights != "none"):
+            return f"label_smoothing and class_weights need labels; a {kind} has none"
         if kind == "multi_label" and self.class_weights != "none":
             return "class_weights: balanced weighs a row by its one class; multi_label rows have several"
         if kind != "classification" and self.class_weights != "none":
