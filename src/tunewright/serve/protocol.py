@@ -77,10 +77,35 @@ class PredictedValue(BaseModel):
     value: float
 
 
+class PredictedSpan(BaseModel):
+    start: int = Field(description="its first character")
+    end: int = Field(description="the character after its last")
+    label: str
+    text: str
+    probability: float
+
+
+class PredictedSpans(BaseModel):
+    spans: list[PredictedSpan] = Field(description="the parts of the text that have a label, in order")
+
+
+class PredictedAnswer(BaseModel):
+    answer: str | None = Field(description="the part of the context that answers; null where it does not say")
+    start: int | None = Field(description="its first character in the context")
+    end: int | None = Field(description="the character after its last")
+    probability: float | None
+
+
+class PredictedText(BaseModel):
+    text: str = Field(description="what the model wrote, the most probable token each time")
+
+
 class PredictResponse(BaseModel):
     model: str
     version: str
-    predictions: list[PredictedLabel | PredictedLabels | PredictedValue] = Field(description="one per input, in order")
+    predictions: list[
+        PredictedLabel | PredictedLabels | PredictedValue | PredictedSpans | PredictedAnswer | PredictedText
+    ] = Field(description="one per input, in order")
     latency_ms: float = Field(description="from the whole request received to the answer ready, waiting included")
 
 
@@ -89,11 +114,15 @@ class ServedModel(BaseModel):
     object: str = "model"
     name: str
     version: str
-    task: str = Field(description="classification, multi_label or regression")
+    task: str = Field(description="the kind of task, as in a recipe")
     inputs: list[str] = Field(description="the input columns")
     labels: list[str]
-    max_length: int = Field(description="longest sequence in tokens")
+    max_length: int = Field(description="longest sequence in tokens; of a model that writes, its answer included")
     dtype: str
+    created: int = Field(description="when it was loaded, in seconds since 1970")
+    owned_by: str = "tunewright"
+    endpoints: list[str] = Field(description="where it may be asked")
+    prompt: str | None = Field(description="the text into which /v1/predict puts the input columns")
 
 
 class ServedModels(BaseModel):
