@@ -39,6 +39,7 @@ class FakePredictor(Predictor):
     def __post_init__(self) -> None:
         self.encoder = FakeEncoder(self.columns_read)
         self.name = "fake"
+        self.orders = None
 
     __hash__ = object.__hash__
 

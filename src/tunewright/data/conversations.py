@@ -47,9 +47,7 @@ def read_conversation(values: Mapping[str, Any], asked: Asked) -> Said:
         raise Unusable("bad_input", f"{column} is no list of turns: {shown(values.get(column))}")
     if not said:
         raise Unusable("no_input", f"{column} has no turns")
-    turns = [*_opening(values), *(turn for place, one in enumerate(said, start=1) for turn in _turns(one, place))]
-    turns = _without_second_system(turns)
-    refuse_disorder(turns)
+    turns = read_turns(said, opening=tuple(_opening(values)))
     if turns[-1].role in ANSWERING:
         inputs, answer = turns[:-1], turns[-1]
     elif asked.answers:
@@ -59,6 +57,17 @@ def read_conversation(values: Mapping[str, Any], asked: Asked) -> Said:
     unread = [place for place, turn in enumerate(said, start=1) if turn.get("weight") == 0]
     remark = f"turn {unread[0]} has the weight 0, which is not read" if unread else ""
     return Said(tuple(inputs), answer if asked.answers else None, remark)
+
+
+def read_turns(said: Sequence[Mapping[str, Any]], *, opening: Sequence[Turn] = ()) -> list[Turn]:
+    """The turns of OpenAI's or ShareGPT's entries, after those of `opening`: the one way, for files and for requests.
+
+    Raises Unusable for an entry that cannot be read and for turns out of order.
+    """
+    turns = [*opening, *(turn for place, one in enumerate(said, start=1) for turn in _turns(one, place))]
+    turns = _without_second_system(turns)
+    refuse_disorder(turns)
+    return turns
 
 
 def refuse_disorder(turns: Sequence[Turn]) -> None:

@@ -30,6 +30,7 @@ from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.fit import answer_in_units, mean_loss, rebuild, target_scale
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.errors import Refusal
+from tunewright.recipe.tasks import KINDS
 from tunewright.serve.answering import sizes_of
 from tunewright.serve.predictor import Predictor, ready_to_serve
 from tunewright.store.registry import Registry

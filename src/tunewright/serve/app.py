@@ -16,12 +16,15 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tunewright.recipe.errors import Refusal
 from tunewright.serve.counters import CONTENT_TYPE
-from tunewright.serve.front import Front, Page, Receive, Scope, Send, read_body, start
+from tunewright.serve.front import Front, Page, Receive, Scope, Send, read_body, refuse_media_type, start
+from tunewright.serve.openai_answers import ChatCompletion, TextCompletion
+from tunewright.serve.openai_requests import ChatRequest, CompletionRequest, read_chat, read_completion
 from tunewright.serve.predictor import LabelPrediction, LabelsPrediction, Prediction
 from tunewright.serve.protocol import (
     ApiError,
@@ -34,9 +37,15 @@ from tunewright.serve.protocol import (
     to_json,
 )
 from tunewright.serve.service import DRAIN_SECONDS, Limits, Predictors, Service, not_ready
+from tunewright.serve.texts import CHAT, COMPLETIONS, Texts
 
 PREDICT = "/v1/predict"
-_ROUTES = ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/v1/models", PREDICT)
+_ROUTES = ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/v1/models", PREDICT, CHAT, COMPLETIONS)
+_BARE: dict[str, tuple[str, type[BaseModel], type[BaseModel]]] = {  # POST routes: summary, what is sent, what comes
+    PREDICT: ("Predict one or many inputs", PredictRequest, PredictResponse),
+    CHAT: ("The assistant's next message", ChatRequest, ChatCompletion),
+    COMPLETIONS: ("A text goes on", CompletionRequest, TextCompletion),
+}
 _DEFAULT_LIMITS = Limits()
 
 
@@ -47,7 +56,7 @@ class Predict:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _refuse_media_type(scope)
+        refuse_media_type(scope)
         body = await read_body(scope, receive, max_bytes=self._service.limits.body_bytes)
         began = time.perf_counter()
         asked = read_request(body, max_inputs=self._service.limits.inputs)
@@ -92,7 +101,8 @@ def create_app(
         title="Tunewright", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan
     )
     app.state.service = service
-    app.router.routes.append(Route(PREDICT, Predict(service), methods=["POST"]))
+    bare = {PREDICT: Predict(service), CHAT: Texts(service, read_chat), COMPLETIONS: Texts(service, read_completion)}
+    app.router.routes += [Route(path, endpoint, methods=["POST"]) for path, endpoint in bare.items()]
     _add_machine_routes(app, service)
     page = Page.read()
     _add_pages(app, page)
@@ -221,33 +231,34 @@ def _add_pages(app: FastAPI, page: Page) -> None:
 
 
 def _describe_api(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI description: what FastAPI knows of its routes, and POST /v1/predict, which bypasses it."""
+    """The OpenAPI description: what FastAPI knows of its routes, and the POST routes, which bypass it."""
     schema = get_openapi(title=app.title, version="1", routes=app.routes)
     schemas = schema["components"]["schemas"]
-    for model in (PredictRequest, PredictResponse, ErrorBody):
-        described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(described.pop("$defs", {}))
-        schemas[model.__name__] = described
-
-    def content(name: str) -> dict[str, Any]:
-        return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}}
-
-    error = {"description": "what was wrong", **content("ErrorBody")}
-    schema["paths"][PREDICT] = {
-        "post": {
-            "summary": "Predict one or many texts",
-            "operationId": "predict",
-            "requestBody": {"required": True, **content("PredictRequest")},
-            "responses": {"200": {"description": "the predictions, in order", **content("PredictResponse")}}
-            | {str(status): error for status in (400, 401, 404, 408, 413, 415, 429, 500, 503)},
+    error = {"description": "what was wrong", **_content(ErrorBody, schemas)}
+    for path, (summary, asked, answered) in _BARE.items():
+        schema["paths"][path] = {
+            "post": {
+                "summary": summary,
+                "operationId": path.removeprefix("/v1/").replace("/", "_"),
+                "requestBody": {"required": True, **_content(asked, schemas)},
+                "responses": {"200": {"description": "the answer", **_content(answered, schemas)}}
+                | {str(status): error for status in (400, 401, 404, 408, 413, 415, 429, 500, 503)},
+            }
         }
-    }
     schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"token": []}]
     for path in ("/healthz", "/readyz"):
         schema["paths"][path]["get"]["security"] = []
     schema["paths"]["/readyz"]["get"]["responses"]["503"] = error
     return schema
+
+
+def _content(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    """A body of JSON that `model` describes, whose description is put among `schemas`."""
+    described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(described.pop("$defs", {}))
+    schemas[model.__name__] = described
+    return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
 
 
 async def _refuse_route(request: Request, error: Exception) -> NoReturn:
@@ -257,15 +268,6 @@ async def _refuse_route(request: Request, error: Exception) -> NoReturn:
     else:
         message, code = "There is nothing at this path; see /docs.", "unknown_path"
     raise ApiError(error.status_code, code, message, headers=error.headers)
-
-
-def _refuse_media_type(scope: Scope) -> None:
-    given = next((value for name, value in scope["headers"] if name == b"content-type"), b"").lower()
-    media_type, _, parameters = given.partition(b";")
-    charset = parameters.partition(b"charset=")[2].strip(b' "')
-    if media_type.strip() != b"application/json" or charset not in (b"", b"utf-8"):
-        message = "Send JSON in UTF-8, with the header 'Content-Type: application/json'."
-        raise ApiError(415, "wrong_content_type", message)
 
 
 def _written(prediction: Prediction) -> dict[str, Any]:

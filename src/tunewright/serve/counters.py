@@ -8,6 +8,7 @@ from functools import lru_cache
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tunewright.serve.batching import BatchFact
+from tunewright.serve.writing import WriteFact
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -31,10 +32,21 @@ class Counters:
         self._batch_seconds = Histogram(
             "tunewright_batch_seconds", "time the model took for a batch", buckets=_SECONDS, registry=registry
         )
+        self._text_tokens = Counter(
+            "tunewright_text_tokens", "tokens read and written by models that write", ["direction"], registry=registry
+        )
+        self._first_token_seconds = Histogram(
+            "tunewright_first_token_seconds", "time to the first token of a text, waiting included", buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
         self._models = Gauge(
             "tunewright_model", "1 for every model served", ["name", "version", "task"], registry=registry
         )
-        Gauge("tunewright_queue_tokens", "estimated tokens that wait", registry=registry).set_function(tokens_waiting)
+        waiting = Gauge(
+            "tunewright_queue_tokens", "tokens that wait: estimated, and of texts to write the most that they may be",
+            registry=registry,
+        )  # fmt: skip
+        waiting.set_function(tokens_waiting)
         self._request_counter = lru_cache(maxsize=1024)(lambda route, status: self._requests.labels(route, str(status)))
         self._request_seconds = lru_cache(maxsize=1024)(self._seconds.labels)
 
@@ -46,6 +58,12 @@ class Counters:
     def count_batch(self, fact: BatchFact) -> None:
         self._batch_rows.observe(fact.rows)
         self._batch_seconds.observe(fact.seconds)
+
+    def count_text(self, fact: WriteFact) -> None:
+        self._text_tokens.labels("in").inc(fact.prompt_tokens)
+        self._text_tokens.labels("out").inc(fact.tokens)
+        if fact.tokens:
+            self._first_token_seconds.observe(fact.seconds_to_first)
 
     def name_model(self, name: str, version: str, task: str) -> None:
         self._models.labels(name, version, task).set(1)

@@ -168,6 +168,22 @@ def start(
     return {"type": "http.response.start", "status": status, "headers": known}
 
 
+def start_stream() -> Message:
+    """The message that opens an answer of server-sent events, which nobody on the way may hold back."""
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def refuse_media_type(scope: Scope) -> None:
+    """Raises ApiError for a body that does not say that it is JSON."""
+    given = next((value for name, value in scope["headers"] if name == b"content-type"), b"").lower()
+    media_type, _, parameters = given.partition(b";")
+    charset = parameters.partition(b"charset=")[2].strip(b' "')
+    if media_type.strip() != b"application/json" or charset not in (b"", b"utf-8"):
+        message = "Send JSON in UTF-8, with the header 'Content-Type: application/json'."
+        raise ApiError(415, "wrong_content_type", message)
+
+
 async def read_body(scope: Scope, receive: Receive, *, max_bytes: int) -> bytes:
     """The whole body, refused with 413 as soon as it is known to be longer than `max_bytes`. Raises ClientLeft."""
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")

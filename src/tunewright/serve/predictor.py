@@ -12,17 +12,19 @@ from typing import Literal
 import numpy as np
 import torch
 
+from tunewright.data.blocks import BlockEncoder
 from tunewright.data.encoders import AnyEncoder, encode_rows, load_encoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.model.adapters import has_lora, merge_lora
+from tunewright.model.answers import Generated
 from tunewright.model.build import Model
 from tunewright.model.generate import generate
 from tunewright.model.packed import pack
-from tunewright.model.sampling import Sampling
 from tunewright.model.weights import hash_of, load_model
 from tunewright.recipe.errors import DataRefusal, nearest
 from tunewright.recipe.tasks import KINDS
 from tunewright.serve.answering import logits_of, outputs_of, places_of
+from tunewright.serve.orders import Orders
 from tunewright.values import Encoded, Rows, Span
 
 Input = str | tuple[str, ...] | Mapping[str, str]
@@ -108,7 +110,7 @@ class InputRefusal(DataRefusal):
 
 
 class Predictor:
-    """A trained model with its encoder and its labels.
+    """A trained model with its encoder and its labels; `orders` says how to ask it for texts, None if it writes none.
 
     `columns` are the input columns of its recipe; an input is one text, a tuple with one text per column, or a mapping
     from column to text. Several threads may call at once.
@@ -120,6 +122,7 @@ class Predictor:
         self.model, self.encoder, self.labels = model.eval(), encoder, tuple(labels)
         self.name, self.version = name, version
         self._encoding = threading.Lock()  # tokenizers keep settings between calls
+        self.orders = _orders_of(self.model, encoder, self._encoding)
 
     @classmethod
     def load(
@@ -153,6 +156,11 @@ class Predictor:
     def task(self) -> str:
         """The kind of task."""
         return self.model.shape.kind
+
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are texts that it writes, token by token."""
+        return self.orders is not None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -211,7 +219,7 @@ class Predictor:
             return [_spans_found(spans, text) for spans, (text, *_) in zip(outputs, rows, strict=True)]
         if self.task == "question_answering":
             return [_answer_found(span) for span in outputs]
-        if isinstance(self.encoder, TurnEncoder):
+        if self.writes:
             return [TextPrediction(text) for text in outputs]
         rounded = np.round(outputs.astype(np.float64), _DECIMALS).tolist()
         if self.task == "classification":
@@ -233,23 +241,19 @@ class Predictor:
         return np.concatenate([logits_of(self.model, self._encoded(part)) for part in parts])
 
     def _outputs(self, rows: Sequence[Row]) -> np.ndarray:
-        if isinstance(self.encoder, TurnEncoder):
-            return self._written(self.encoder, rows)
+        if self.orders is not None:
+            return self._written(self.orders, rows)
         encoded = self._encoded(rows)
         logits = logits_of(self.model, encoded)
         return outputs_of(logits, encoded, self.task, labels=self.labels, inputs=rows)
 
-    def _written(self, encoder: TurnEncoder, rows: Sequence[Row]) -> np.ndarray:
-        """What the model writes in answer to turns, most probable token by token: object [r] of str."""
-        with self._encoding:
-            prompts, ends = encoder.before_answers(rows), encoder.end_ids()
-        sampling = Sampling(max_new_tokens=encoder.room)
-        written = np.empty(len(rows), dtype=object)
-        for place, said in enumerate(
-            generate(self.model.trunk, encoder.tokenizer, prompts, sampling=sampling, ends=ends)
-        ):
-            written[place] = said.text
-        return written
+    def _written(self, orders: Orders, rows: Sequence[Row]) -> np.ndarray:
+        """What the model writes in answer to rows, most probable token by token: object [r] of str."""
+        prompts = [order.prompt for order in orders.of_rows(rows)]
+        said = generate(
+            self.model.trunk, orders.tokenizer, prompts, sampling=orders.greedy, ends=orders.ends
+        )  # fmt: skip
+        return texts_of(said)
 
     def _encoded(self, rows: Sequence[Row]) -> Encoded:
         nameless = ("",) * len(rows)
@@ -310,6 +314,17 @@ class Predictor:
 
 def _is_or_are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
+
+
+def texts_of(said: Sequence[Generated]) -> np.ndarray:
+    """What was written, as `Predictions.outputs` holds it: object [r] of str."""
+    written = np.empty(len(said), dtype=object)
+    written[:] = [one.text for one in said]
+    return written
+
+
+def _orders_of(model: Model, encoder: AnyEncoder, encoding: threading.Lock) -> Orders | None:
+    return Orders(model.trunk, encoder, encoding) if isinstance(encoder, (TurnEncoder, BlockEncoder)) else None
 
 
 def _spans_found(spans: Sequence[Span], text: str) -> SpansPrediction:

@@ -1,0 +1,155 @@
+"""How a model that writes is asked for a text: token ids, sampling, form. Knows encoders; must not know HTTP or queues.
+
+Conversations and rows become ids by the encoder of training, so that what is read in serving is what was read there.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from tunewright.data.blocks import BlockEncoder
+from tunewright.data.turns import TurnEncoder
+from tunewright.model.constrain import Constraint, JsonOf
+from tunewright.model.decoder import end_tokens, refuse_impossible
+from tunewright.model.sampling import Sampling
+from tunewright.model.token_bytes import TokenBytes
+from tunewright.recipe.errors import DataRefusal, RecipeRefusal
+from tunewright.serve.tool_calls import CallForm
+from tunewright.values import Turn
+
+_CONTINUED_TOKENS = 64  # of a text that is only to be continued, where nothing says how far
+_UNCUT = 1 << 40
+_FORMS_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A prompt and how its answer is to be written."""
+
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    constraint: Constraint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request says of the answer; `max_tokens` None leaves the length to the model, `schema` None the form."""
+
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    schema: Mapping[str, Any] | None = None
+
+
+class TooLong(DataRefusal):
+    """What is to be read, or what is to be written after it, is more than the model takes."""
+
+
+class Orders:
+    """Makes the orders for one model. Several threads may call at once."""
+
+    def __init__(self, lm: PreTrainedModel, encoder: TurnEncoder | BlockEncoder, encoding: threading.Lock):
+        self._lm, self._encoder, self._encoding = lm, encoder, encoding
+        self._forms: dict[str, JsonOf] = {}
+        self.tokenizer = encoder.tokenizer
+        turns = isinstance(encoder, TurnEncoder)
+        self.ends = encoder.end_ids() if turns else end_tokens(lm, encoder.tokenizer) | {encoder.tokenizer.eos_token_id}
+        self.calls = CallForm.of(encoder.template, self.tokenizer.all_special_tokens) if turns else None
+
+    @property
+    def chats(self) -> bool:
+        """Whether it was taught conversations; else it only continues texts."""
+        return isinstance(self._encoder, TurnEncoder)
+
+    @property
+    def greedy(self) -> Sampling:
+        """How rows are answered: the most probable token each time, up to the room that training left for answers."""
+        room = self._encoder.room if isinstance(self._encoder, TurnEncoder) else 0
+        return Sampling(max_new_tokens=room or min(_CONTINUED_TOKENS, max(self._encoder.max_length // 2, 1)))
+
+    @cached_property
+    def reads_tools(self) -> bool:
+        """Whether what the model reads says which functions there are."""
+        if not isinstance(self._encoder, TurnEncoder) or self._encoder.template is None:
+            return self.chats
+        tools = Turn(json.dumps([{"name": "probe", "description": "", "parameters": {}}]), "tools")
+        prompt = self._encoder.template.prompt
+        return prompt([tools, Turn("a", "user")]) != prompt([Turn("a", "user")])
+
+    def of_rows(self, rows: Sequence[tuple[str, ...]]) -> list[Order]:
+        """Rows as `Predictor.rows` gives them, read and cut as in training. Raises DataRefusal."""
+        sampling = self.greedy
+        if isinstance(self._encoder, TurnEncoder):
+            with self._encoding:
+                prompts = self._encoder.before_answers(rows)
+        else:
+            room = self._encoder.max_length - sampling.max_new_tokens
+            prompts = [self._ids_of_text("\n".join(row))[-room:] for row in rows]  # it goes on from a text's end
+        return [Order(tuple(prompt), sampling) for prompt in prompts]
+
+    def of_turns(self, turns: Sequence[Turn], wanted: Wanted) -> Order:
+        """A conversation, whole: nothing is cut. Raises TooLong, DataRefusal, RecipeRefusal."""
+        assert isinstance(self._encoder, TurnEncoder)
+        whole = replace(self._encoder, max_length=_UNCUT, room=0)
+        with self._encoding:
+            (prompt,) = whole.before_answers([self._encoder.turns_of(turns)])
+        default = self._encoder.room or self._encoder.max_length // 2
+        return self._order(prompt, wanted, default_tokens=default)
+
+    def of_text(self, text: str, wanted: Wanted) -> Order:
+        """A text as it stands, to be continued; of an encoder-decoder, its source. Raises as `of_turns`."""
+        return self._order(self._ids_of_text(text), wanted, default_tokens=16)  # as OpenAI's API has it
+
+    def _ids_of_text(self, text: str) -> list[int]:
+        with self._encoding:
+            if isinstance(self._encoder, BlockEncoder):
+                return self._encoder.encode([(text,)]).tokens_n.tolist()
+            if self._encoder.template is None:
+                return replace(self._encoder, max_length=_UNCUT).before_answers([(Turn(text, "user"),)])[0]
+            return list(self.tokenizer(text, verbose=False)["input_ids"])
+
+    def _order(self, prompt: Sequence[int], wanted: Wanted, *, default_tokens: int) -> Order:
+        limit = self._encoder.max_length
+        left = limit - (0 if self._lm.config.is_encoder_decoder else len(prompt))
+        if len(prompt) > limit or left < 1:
+            raise TooLong(f"This is {len(prompt):,} tokens, and the model takes {limit:,}, its answer included.",
+                          remedy="Send less text, or leave out the oldest turns.")  # fmt: skip
+        if wanted.max_tokens is not None and wanted.max_tokens > left:
+            raise TooLong(
+                f"This is {len(prompt):,} tokens, which leaves room for {left:,} of the {limit:,} that the model "
+                f"takes; {wanted.max_tokens:,} are asked for.", remedy="Send less text, or ask for a shorter answer.",
+            )  # fmt: skip
+        sampling = Sampling(
+            max_new_tokens=wanted.max_tokens or min(default_tokens, left), temperature=wanted.temperature,
+            top_p=wanted.top_p if wanted.temperature > 0 else 1.0,  # the likeliest token is in every nucleus
+            stop=wanted.stop, seed=wanted.seed,
+        )  # fmt: skip
+        constraint = None if wanted.schema is None else self._form(wanted.schema)
+        refuse_impossible(self._lm, prompt, sampling=sampling, constraint=constraint, ends=self.ends)
+        return Order(tuple(prompt), sampling, constraint)
+
+    def _form(self, schema: Mapping[str, Any]) -> JsonOf:
+        key = json.dumps(schema)
+        with self._encoding:
+            if key not in self._forms:
+                try:
+                    form = JsonOf(dict(schema), self._token_bytes)
+                except RecursionError:
+                    raise RecipeRefusal("The schema is nested too deeply.", where="schema") from None
+                if len(self._forms) == _FORMS_KEPT:
+                    del self._forms[next(iter(self._forms))]
+                self._forms[key] = form
+            return self._forms[key]
+
+    @cached_property
+    def _token_bytes(self) -> TokenBytes:
+        return TokenBytes(self.tokenizer)
