@@ -93,10 +93,13 @@ def test_without_gradients_the_values_are_the_same():
 @pytest.mark.parametrize("chunk", [1, 4, None])
 def test_log_probabilities_and_the_most_probable_word(chunk):
     vectors, weight, targets, _ = case(9)
-    values, best = log_probabilities_at(vectors, weight, targets, chunk=chunk)
-    everything = (vectors @ weight.t()).log_softmax(-1)
+    values, best, margin = log_probabilities_at(vectors, weight, targets, chunk=chunk)
+    logits = vectors @ weight.t()
+    everything = logits.log_softmax(-1)
     torch.testing.assert_close(values, everything[torch.arange(9), targets])
     assert best.tolist() == everything.argmax(-1).tolist()
+    first, second = logits.sort(dim=-1, descending=True).values[:, :2].unbind(1)
+    torch.testing.assert_close(margin, first - second)
 
 
 def test_no_token_asked_is_no_loss_and_a_gradient_of_zero():
