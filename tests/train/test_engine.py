@@ -26,7 +26,8 @@ KINDS = ("classification", "multi_label", "regression")
 
 def objective(kind: str, options: str) -> Supervised:
     targets = tiny_rows(kind=kind).targets
-    return Supervised(class_weights="balanced" if options == "balanced" else "none").fitted(targets, kind="classification", classes=3)
+    plain = Supervised(class_weights="balanced" if options == "balanced" else "none")
+    return plain.fitted(targets, kind="classification", classes=3)
 
 
 def norm_of(gradients: dict[str, torch.Tensor]) -> float:
