@@ -97,8 +97,8 @@ def test_what_closes_a_turn_is_trained_and_the_white_space_behind_it_is_not():
     for ends, trained in (("</s>\\n", "</s>"), ("\\n\\n", "\n\n"), (" END \\n", " END"), ("", "")):
         source = (
             "{%- for m in messages %}{{- m.role + ': ' + m.content }}"
-            f"{{%- if m.role == 'assistant' %}}{{{{- '{ends}' }}}}{{%- else %}}{{{{- '\\n' }}}}{{%- endif %}}{{%- endfor %}}"
-            "{%- if add_generation_prompt %}{{- 'assistant: ' }}{%- endif %}"
+            f"{{%- if m.role == 'assistant' %}}{{{{- '{ends}' }}}}{{%- else %}}{{{{- '\\n' }}}}{{%- endif %}}"
+            "{%- endfor %}{%- if add_generation_prompt %}{{- 'assistant: ' }}{%- endif %}"
         )
         rendered = ChatTemplate(source, {}).conversation((QUESTION, ANSWER))
         assert trained_parts(rendered) == ["on its way" + trained]
@@ -114,7 +114,7 @@ def test_a_template_that_writes_the_past_otherwise_is_refused():
 
 @pytest.mark.parametrize(
     "source",
-    ["{{ raise_exception('roles must alternate') }}", "{{ 1 + 'a' }}", "{% for m in messages %}", "{{ messages[9].x }}"],
+    ["{{ raise_exception('roles alternate') }}", "{{ 1 + 'a' }}", "{% for m in messages %}", "{{ messages[9].x }}"],
 )
 def test_a_template_that_fails_is_refused_with_its_reason(source):
     with pytest.raises(DataRefusal, match="cannot render this conversation") as refused:
@@ -133,7 +133,8 @@ def test_the_template_is_the_bases_unless_one_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("named", "says"), [(None, "has no chat template"), ("plane", "Did you mean 'plain'"), ("gone.jinja", "no chat template")]
+    ("named", "says"),
+    [(None, "has no chat template"), ("plane", "Did you mean 'plain'"), ("gone.jinja", "no chat template")],
 )
 def test_where_there_is_no_template_it_is_refused(tmp_path, named, says):
     with pytest.raises(RecipeRefusal, match=says) as refused:

@@ -1,4 +1,4 @@
-"""Token ids of conversations against the library's own rendering, masks and shifts; what is cut, and what is refused."""
+"""Token ids of conversations against the library's own rendering, masks and shifts; what is cut, what is refused."""
 
 from __future__ import annotations
 
