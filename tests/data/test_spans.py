@@ -93,7 +93,7 @@ def test_spans_survive_the_way_to_tags_and_back(parts, more):
     assert lost == 0
     sure = np.full((length, 5), 0.01)
     sure[np.arange(length), tags] = 0.96
-    assert spans_of_tokens(sure, offsets, LABELS)[0] == spans
+    assert spans_of_tokens(sure, offsets, LABELS) == spans
 
 
 def test_a_token_that_a_span_touches_belongs_to_it_and_special_ones_to_none():
@@ -120,6 +120,6 @@ def test_a_token_in_two_windows_counts_once_by_the_mean():
     offsets = np.array([(0, 3), (4, 8), (0, 0), (4, 8), (9, 12)])
     low, high = [0.6, 0.4, 0.0, 0.0, 0.0], [0.1, 0.9, 0.0, 0.0, 0.0]
     nothing = [1.0, 0.0, 0.0, 0.0, 0.0]
-    spans, sure = spans_of_tokens(np.array([nothing, low, nothing, high, nothing]), offsets, LABELS)
-    assert spans == (Span(4, 8, "per"),) and sure == pytest.approx([0.65])
-    assert spans_of_tokens(np.zeros((0, 5)), np.zeros((0, 2), dtype=int), LABELS) == ((), ())
+    (span,) = spans_of_tokens(np.array([nothing, low, nothing, high, nothing]), offsets, LABELS)
+    assert span == Span(4, 8, "per") and span.probability == pytest.approx(0.65)
+    assert spans_of_tokens(np.zeros((0, 5)), np.zeros((0, 2), dtype=int), LABELS) == ()

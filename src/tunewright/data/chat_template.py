@@ -86,7 +86,9 @@ class ChatTemplate:
                     remedy="Name a template that only appends "
                            f"({', '.join(TEMPLATES)}), or put {{% generation %}} marks into the base's.",
                 )  # fmt: skip
-            yield len(before), len(until)
+            closed = until.rstrip()
+            # white space behind what closes a turn is the template's; where nothing else closes it, it is the end
+            yield len(before), len(until) if closed.endswith(str(turn).rstrip()) else len(closed)
 
     def _render(self, turns: Sequence[Turn], *, ask: bool) -> tuple[str, list[tuple[int, int]]]:
         marked = bool(_MARK.search(self.source)) and not ask

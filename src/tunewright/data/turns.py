@@ -79,19 +79,28 @@ class TurnEncoder:
         return prompting.turns(columns, row_id="")
 
     def end_ids(self) -> frozenset[int]:
-        """The tokens with which an answer ends: end of sequence, and what the template closes an answer with."""
+        """The tokens with which an answer ends: end of sequence, and what the template closes an answer with.
+
+        Raises DataRefusal for a template that closes answers with nothing, so that no end could be learned.
+        """
         ends = {self.tokenizer.eos_token_id, self.tokenizer.sep_token_id if self.start is not None else None} - {None}
         if self.template is not None:
-            probe = self.encode([(Turn("a", "user"),)], [Turn("b", "assistant")])
+            probe = self.encode([(Turn("a", "user"),)] * 2, [Turn("b", "assistant"), Turn("c", "assistant")])
             assert probe.answers_n is not None
-            ends.add(int(probe.answers_n[probe.answers_n >= 0][-1]))
+            one, other = (int(part[part >= 0][-1]) for part in np.split(probe.answers_n, probe.starts_s[1:-1]))
+            if one != other:
+                raise DataRefusal(
+                    "Nothing that the tokenizer reads ends an answer of this chat template.",
+                    where="encode.chat_template", remedy="Let it write eos_token after each answer.",
+                )
+            ends.add(one)
         return frozenset(ends)
 
     def measure(self, inputs: Sequence[tuple[str, ...]], answers: Sequence[Turn]) -> np.ndarray:
         """Tokens of each conversation uncut (of an encoder-decoder, of its longer half), int64 [r]."""
         if self.template is None:
-            source, target = ([len(ids) for ids in self._ids([" ".join(x) for x in texts])]
-                              for texts in (inputs, [(answer,) for answer in answers]))  # fmt: skip
+            source = [len(ids) for ids in self._ids(["\n".join(turns) for turns in inputs])]
+            target = [len(ids) for ids in self._ids([str(answer) for answer in answers], target=True)]
             return np.maximum(np.array(source, dtype=np.int64), np.array(target, dtype=np.int64))
         texts = [self.template.conversation((*turns, answer)).text
                  for turns, answer in zip(inputs, answers, strict=True)]  # fmt: skip
