@@ -140,10 +140,11 @@ def differences(
     where two are all but equally probable.
     """
     assert sampling.beams == 1 and sampling.temperature == 0
-    together = generate(lm, tokenizer, prompts, sampling=sampling, tokens_per_batch=tokens_per_batch)
+    with _quickened(lm, sampling):
+        together = generate(lm, tokenizer, prompts, sampling=sampling, tokens_per_batch=tokens_per_batch)
+        by_itself = [generate(lm, tokenizer, [prompt], sampling=sampling)[0] for prompt in prompts]
     found = []
-    for place, (prompt, one) in enumerate(zip(prompts, together, strict=True)):
-        (alone,) = generate(lm, tokenizer, [prompt], sampling=sampling)
+    for place, (prompt, alone, one) in enumerate(zip(prompts, by_itself, together, strict=True)):
         if alone.ids != one.ids:
             position = next(at for at, (a, b) in enumerate(zip(alone.ids, one.ids, strict=False)) if a != b)
             margin = _margin(lm, prompt, alone.ids[:position])
