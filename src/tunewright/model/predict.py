@@ -116,7 +116,7 @@ def pooled_rows(
     model: TaskModel, encoded: Encoded, *, tokens_per_batch: int = TOKENS_PER_BATCH, dtype: torch.dtype | None = None
 ) -> np.ndarray:
     """The pooled vector of each row in row order, float32 [r, d]; otherwise as `forward_rows`."""
-    columns = (model.head.in_features,)
+    columns = (model.width,)
     return _each(lambda ready, batch: ready.pool(batch), columns, model, encoded, tokens_per_batch, dtype)
 
 
