@@ -14,6 +14,7 @@ from tests.tiny_training import CLASSES, masters_of, run, tiny_description, tiny
 
 from tunewright.model.predict import forward_rows
 from tunewright.model.trainable import select
+from tunewright.recipe.read import AXES
 from tunewright.recipe.schema import Recipe
 from tunewright.train.assemble import VOCABULARY, assemble, plan_phase
 from tunewright.train.engine import Training
@@ -81,7 +82,7 @@ def away(name: str, option: dataclasses.Field[Any], cls: type) -> Any:
     raise AssertionError(f"say in _AWAY what {name}.{option.name} is away from rest")
 
 
-AT_REST = [Choice(axis, name) for axis, table in VOCABULARY.tables.items() for name in table]
+AT_REST = [Choice(axis, name) for axis in AXES for name in VOCABULARY.tables[axis]]
 AWAY = [
     Choice(choice.axis, choice.name, {option.name: away(choice.name, option, choice.cls)})
     for choice in AT_REST

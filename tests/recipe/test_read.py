@@ -201,7 +201,7 @@ def test_a_class_that_lacks_what_its_axis_needs_is_refused_before_anything_runs(
     [
         ("seed=5", "seed", 5),
         (" name =other", "name", "other"),
-        ("data.test_share=0.3", "data.test_share", 0.3),
+        ("data.test=0.3", "data.test", 0.3),
         ("encode={max_length: 32}", "encode.max_length", 32),
         ("phases.0.budget=3 epochs", "phases.0.budget", "3 epochs"),
         ("phases.0.patience=0", "phases.0.patience", 0),

@@ -71,7 +71,7 @@ def test_what_training_reads_has_no_gaps_left_and_every_filling_a_reason():
     found = resolve(before, FACTS, VOCABULARY)
     after = found.recipe.model_dump(mode="json")
     assert set(gaps(after)) == {"task.labels", "task.join", "task.prompts", "task.unseen_prompts", "task.system",
-                                "data.validation", "data.test", "data.id", "data.group",
+                                "data.id", "data.group",
                                 "encode.overlap", "encode.chat_template",
                                 "gate.macro_f1.at_least", "gate.macro_f1.at_most"}  # fmt: skip
     filled = set(gaps(before.model_dump(mode="json"))) - set(gaps(after))
@@ -102,7 +102,7 @@ def test_what_the_recipe_says_is_left_alone():
     found = resolved(**said)
     assert found.reasons == {}
     assert found.recipe.phases[0].optimizer == Component(kind="adamw", options={"rate": 0.5, "clip": 2.0})
-    assert found.recipe.data.test_share is None and found.recipe.data.validation_share is None
+    assert (found.recipe.data.test, found.recipe.data.validation) == ("x.csv", "v.csv")
 
 
 def test_the_rate_comes_from_what_trains_and_the_width():

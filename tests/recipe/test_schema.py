@@ -69,9 +69,10 @@ def test_a_recipe_cannot_be_changed():
         ({"task__separator": ";"}, "only a multi_label with one output column"),
         ({"task__kind": "regression", "task__labels": {"a": "", "b": ""}}, "a regression has no labels"),
         ({"data__train": []}, "train must name a file"),
-        ({"data__test": "t.csv", "data__test_share": 0.2}, "give test or test_share"),
-        ({"data__validation": "v.csv", "data__validation_share": 0.2}, "give validation or validation_share"),
-        ({"data__test_share": 0.5}, "less than 0.5"),
+        ({"data__test": ""}, "a file or a share of train"),
+        ({"data__test": 0.5}, "less than 0.5"),
+        ({"data__validation": 0}, "greater than 0"),
+        ({"base": {"encoder": "minilm"}}, "an encoder and a decoder with"),
         ({"data__malformed_limit": math.nan}, "finite"),
         ({"encode__max_length": 3}, "greater than or equal to 4"),
         ({"encode__overlap": 8}, "overlap counts only where long is windows"),
@@ -96,7 +97,10 @@ def test_what_fits_together_is_accepted():
     assert recipe(task__kind="multi_label", task__output=["x", "y"]).task.outputs == ("x", "y")
     assert recipe(task__kind="multi_label", task__separator=";").task.separator == ";"
     assert Encode(long="windows", max_length=64, overlap=31).overlap == 31
-    assert Data(train=("a.csv", "b.csv"), test="t.csv", validation_share=0.1).test == "t.csv"
+    data = Data(train=("a.csv", "b.csv"), test="t.csv", validation=0.1)
+    assert (data.has_file("train"), data.has_file("test"), data.has_file("validation")) == (True, True, False)
+    assert (data.share_of("validation"), data.share_of("test")) == (0.1, None)
+    assert recipe(base={"encoder": "a", "decoder": "b"}).base == {"encoder": "a", "decoder": "b"}
     described = recipe(task__labels={"a": "one", "b": "two"}, evaluate__baselines=["zero_shot"])
     assert described.evaluate.baselines == ("zero_shot",)
     assert Bar(at_most=0.1).at_most == 0.1

@@ -79,7 +79,7 @@ def prepare(recipe: Recipe, *, root: Path, templates: Mapping[str, str] | None =
     """
     Prompting.of(recipe.task)
     files = {split: _paths(recipe, split, root, templates or {})
-             for split in _SPLITS if getattr(recipe.data, split) is not None}  # fmt: skip
+             for split in _SPLITS if recipe.data.has_file(split)}  # fmt: skip
     cleaned = {
         split: clean_rows(read_table([*paths.values()], written=[*paths]), recipe, source=split, answers=True)
         for split, paths in files.items()
@@ -303,10 +303,10 @@ def _draw(
     data = recipe.data
     left = [i for i in range(len(rows)) if i not in decided]
     shares: dict[Fate, float] = {}
-    if data.test is None:
-        shares["test"] = data.test_share or TEST_SHARE
-    if data.validation is None:
-        shares["validation"] = data.validation_share or VALIDATION_SHARE
+    if not data.has_file("test"):
+        shares["test"] = data.share_of("test") or TEST_SHARE
+    if not data.has_file("validation"):
+        shares["validation"] = data.share_of("validation") or VALIDATION_SHARE
     chosen = [rows[i] for i in left]
     kin = [comparison.kin.names_r[i] for i in left]
     groups = [row.group for row in chosen]

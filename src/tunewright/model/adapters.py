@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tunewright.model.build import Model
 from tunewright.model.describe import layer_stack
+from tunewright.model.heads import New
 from tunewright.recipe.errors import RecipeRefusal, nearest
 
 ADAPTER = "default"
@@ -44,6 +45,7 @@ def add_lora(
         lora_alpha=alpha,  # type: ignore[arg-type]  peft divides by r, so any number will do
         lora_dropout=dropout,
         target_modules=target_names(model.trunk, targets),
+        exclude_modules=_new_modules(model.new) or None,
         bias="none",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.trunk.modules()),
         init_lora_weights=True,
@@ -95,6 +97,22 @@ def target_names(trunk: PreTrainedModel, targets: str | Sequence[str]) -> list[s
         )
     wanted = [targets] if isinstance(targets, str) else list(targets)
     return sorted({name for suffix in wanted for name in _ending_in(suffix, linear)})
+
+
+def layers_beside(trunk: PreTrainedModel, new: New, targets: str | Sequence[str]) -> dict[str, tuple[int, int]]:
+    """The linear layers that `targets` puts matrices beside, by path in the trunk: how much each says and reads."""
+    names, left_out = target_names(trunk, targets), set(_new_modules(new))
+    return {
+        path: tuple(module.weight.shape[::-1] if isinstance(module, Conv1D) else module.weight.shape)
+        for path, module in trunk.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and path not in left_out
+        and any(path == name or path.endswith(f".{name}") for name in names)
+    }  # fmt: skip
+
+
+def _new_modules(new: New) -> list[str]:
+    """Paths in the trunk of modules that are new: they train themselves, so nothing stands beside them."""
+    return sorted({name.removeprefix("trunk.").rpartition(".")[0] for name in new.tensors})
 
 
 def _linear_names(trunk: PreTrainedModel) -> set[str]:

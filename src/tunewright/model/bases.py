@@ -8,6 +8,7 @@ import json
 import pickletools
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -26,13 +27,15 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 class Base:
     """A base model on disk, checked: weights in safetensors, no pickle among the files that are read.
 
-    `hashes` maps each file that may be read, relative to `folder`, to its sha256.
+    `hashes` maps each file that may be read, relative to `folder`, to its sha256. Where a base is put together from
+    two, this is the one that reads, `decoder` the one that writes; the hashes of that are under `decoder/`.
     """
 
     name: str
     folder: Path
     origin: Origin
     hashes: dict[str, str]
+    decoder: Base | None = None
 
     @property
     def weight_files(self) -> tuple[str, ...]:
@@ -72,11 +75,16 @@ BUNDLED: dict[str, Bundled] = {
 _HASHED_ON_HUB = ("model.safetensors", "vocab.txt")
 
 
-def find_base(name: str, *, root: Path) -> Base:
+def find_base(name: str | Mapping[str, str], *, root: Path) -> Base:
     """The base called `name`: bundled, a folder (relative to `root`, then to the current folder), or a hub id.
 
-    Raises BaseRefusal where nothing is found (naming what was tried) or where the files cannot be trusted.
+    Where `name` names an `encoder` and a `decoder` it is both, to be put together: see model/joined.py. Raises
+    BaseRefusal where nothing is found (naming what was tried) or where the files cannot be trusted.
     """
+    if not isinstance(name, str):
+        reader, writer = (find_base(name[half], root=root) for half in ("encoder", "decoder"))
+        hashes = reader.hashes | {f"decoder/{file}": sha256 for file, sha256 in writer.hashes.items()}
+        return Base(f"{reader.name}-to-{writer.name}", reader.folder, reader.origin, hashes, writer)
     if name in BUNDLED:
         return _find_bundled(name)
     for folder in (root / name, Path(name)):

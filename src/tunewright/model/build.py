@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import torch
-from transformers import PreTrainedModel
+import copy
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+from tunewright.model.adaptations import Adaptation, Importance, Site
 from tunewright.model.bases import Base
-from tunewright.model.describe import Description
-from tunewright.model.heads import Pooling, Shape, TaskModel, VectorModel, initialise_head
+from tunewright.model.describe import Description, load_config, load_tokenizer, skeleton
+from tunewright.model.fused import fuse_layers
+from tunewright.model.heads import Head, New, Pooling, Shape, TaskModel, VectorModel, initialise_head
+from tunewright.model.joined import joined_config, load_joined, new_modules
 from tunewright.model.text import TextModel
-from tunewright.model.trunks import load_trunk
+from tunewright.model.trunks import load_trunk, quiet_library
 from tunewright.recipe.tasks import KINDS
 
 Model = TaskModel | VectorModel | TextModel
@@ -25,15 +32,37 @@ def build_model(
     dtype: torch.dtype = torch.float32,
     seed: int,
     dropout: float = 0.1,
+    adaptations: Sequence[Adaptation] = (),
+    importance: Mapping[int, Importance] | None = None,
 ) -> Model:
-    """The pre-trained trunk of `base` in `dtype`, with a new float32 head of `outputs` columns made from `seed` alone.
+    """The pre-trained trunk of `base` in `dtype`, adapted, with a new float32 head of `outputs` columns.
 
-    For answers that are texts the base keeps its own output layer and gets no head, and none is needed where texts are
-    compared. Otherwise of an encoder-decoder only the encoder is kept, and of an encoder the pooler, which no task here
-    reads, is left out. Raises BaseRefusal where the weights do not fill the trunk.
+    What is new is made from `seed` alone. For answers that are texts the base keeps its own output layer and gets no
+    head, and none is needed where texts are compared. Otherwise of an encoder-decoder only the encoder is kept, and of
+    an encoder the pooler, which no task here reads, is left out. `importance` says of adaptations, by their place, how
+    much each unit matters that may go. Raises BaseRefusal where the weights do not fill the trunk, RecipeRefusal where
+    an adaptation cannot be made.
     """
     assert kind != "regression" or outputs == 1, "regression has one output"
     assert outputs or not has_head(kind), f"a head for {kind} needs outputs"
+    shape = shape_of(
+        description, kind=kind, outputs=outputs, pooling=pooling, dropout=dropout, adaptations=adaptations
+    )
+    trunk = _load(base, _configured(base, adaptations), dtype=dtype, writes=writes_text(kind), seed=seed)
+    site = adapt_trunk(trunk, base, adaptations, seed=seed, importance=importance)
+    fuse_layers(trunk)
+    model = model_around(trunk, shape)
+    if isinstance(model, TaskModel):
+        initialise_head(model.head, seed=seed)
+    model.new = site.news(trunk)
+    return model
+
+
+def shape_of(
+    description: Description, *, kind: str, outputs: int, pooling: Pooling, dropout: float = 0.1,
+    adaptations: Sequence[Adaptation] = (),
+) -> Shape:  # fmt: skip
+    """What stands on the trunk of `description` for a task of `kind`, adapted."""
     shape = Shape(
         kind=kind,
         outputs=outputs,
@@ -42,10 +71,48 @@ def build_model(
         takes_types=description.takes_types,
         dropout=dropout if has_head(kind) else 0.0,
     )
-    model = model_around(load_trunk(base.folder, dtype=dtype, writes=writes_text(kind)), shape)
-    if isinstance(model, TaskModel):
-        initialise_head(model.head, seed=seed)
-    return model
+    for adaptation in adaptations:
+        shape = adaptation.shaped(shape)
+    return shape
+
+
+def adapt_trunk(
+    trunk: PreTrainedModel, base: Base, adaptations: Sequence[Adaptation], *, seed: int,
+    importance: Mapping[int, Importance] | None = None,
+) -> Site:  # fmt: skip
+    """Make all changes of `trunk`, in place, also where it has no weights; returns what is known of them."""
+    words = len(load_tokenizer(base.folder)) if adaptations else 0
+    site = Site(seed=seed, words=words, modules=new_modules(trunk) if base.decoder is not None else [])
+    for place, adaptation in enumerate(adaptations):
+        site.seed, site.importance = seed + place, (importance or {}).get(place)
+        adaptation.change(trunk, site)
+    return site
+
+
+class Skeleton(NamedTuple):
+    """A trunk without weights, and what of it is new."""
+
+    trunk: PreTrainedModel
+    new: New
+
+
+def skeleton_of(base: Base, kind: str, adaptations: Sequence[Adaptation] = ()) -> Skeleton:
+    """The trunk of a model for `kind` without weights, as `build_model` makes it. Raises as that."""
+    with quiet_library():
+        trunk = skeleton(_configured(base, adaptations), base.folder, writes=writes_text(kind))
+    site = adapt_trunk(trunk, base, adaptations, seed=0)
+    return Skeleton(trunk, site.news(trunk))
+
+
+def skeleton_of_head(
+    description: Description, *, kind: str, outputs: int, adaptations: Sequence[Adaptation] = ()
+) -> Head | None:
+    """The head of such a model without weights; None of one that has none."""
+    if not has_head(kind):
+        return None
+    shape = shape_of(description, kind=kind, outputs=outputs, pooling="mean", adaptations=adaptations)
+    with torch.device("meta"):
+        return Head(description.width, shape)
 
 
 def model_around(trunk: PreTrainedModel, shape: Shape) -> Model:
@@ -63,3 +130,16 @@ def has_head(kind: str) -> bool:
 def writes_text(kind: str) -> bool:
     """Whether a task of this kind is answered by the base's own output layer, token by token."""
     return KINDS[kind].answers in ("texts", "nothing")
+
+
+def _configured(base: Base, adaptations: Sequence[Adaptation]) -> PretrainedConfig:
+    config = copy.deepcopy(joined_config(base) if base.decoder is not None else load_config(base.folder))
+    for adaptation in adaptations:
+        adaptation.configure(config)
+    return config
+
+
+def _load(base: Base, config: PretrainedConfig, *, dtype: torch.dtype, writes: bool, seed: int) -> PreTrainedModel:
+    if base.decoder is not None:
+        return load_joined(base, dtype=dtype, config=config, seed=seed)
+    return load_trunk(base.folder, dtype=dtype, writes=writes, config=config)

@@ -104,7 +104,7 @@ def describe(base: Base) -> Description:
     library_class = library_class_of(config, base.folder)
     text = config.get_text_config()
     tensors = _tensor_headers(base)
-    trunk = _skeleton(config) if _modality(library_class) == "text" else None
+    trunk = skeleton(config, base.folder) if _modality(library_class) == "text" else None
     return Description(
         name=base.name,
         family=_family(config),
@@ -239,14 +239,16 @@ def layer_stack(trunk: nn.Module) -> tuple[str, nn.ModuleList]:
     return max(outer.items(), key=lambda item: len(item[1]))
 
 
-def _skeleton(config: PretrainedConfig) -> PreTrainedModel:
-    """The trunk without weights."""
+def skeleton(config: PretrainedConfig, folder: Path, *, writes: bool = False) -> PreTrainedModel:
+    """The trunk without weights; with its output layer if `writes`."""
     config = copy.deepcopy(config)  # some models write into the configuration they are built from
-    encoder_class = text_encoder_class(config)
-    trunk_class = encoder_class or library_class_of(config, Path())
+    encoder_class = None if writes else text_encoder_class(config)
+    trunk_class = writing_class(config, folder) if writes else encoder_class or library_class_of(config, folder)
     with torch.device("meta"):
         trunk = trunk_class(config, **without_pooler(trunk_class))
-    return trunk.get_encoder() if config.is_encoder_decoder and encoder_class is None else trunk
+    if config.model_type == "encoder-decoder":
+        trunk.encoder.pooler = None  # the library gives it one that nothing reads
+    return trunk.get_encoder() if config.is_encoder_decoder and encoder_class is None and not writes else trunk
 
 
 def _family(config: PretrainedConfig) -> Family:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -13,7 +14,8 @@ from transformers import PreTrainedModel
 from tunewright.model.describe import Family
 from tunewright.values import Batch, Outputs
 
-Pooling = Literal["mean", "cls", "last"]
+Pooling = Literal["mean", "cls", "last", "attention"]
+Activation = Literal["gelu", "relu", "tanh"]
 HEAD_STD = 0.02
 
 
@@ -32,6 +34,46 @@ class Shape:
     dropout: float
     zero: float = 0.0
     unit: float = 1.0
+    hidden: int | None = None  # units of a hidden layer in the head
+    activation: Activation = "gelu"  # of those
+    pooling_heads: int = 0  # parts of a vector that attention pooling weighs by themselves
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """What of a trunk no base has trained, by name: whole tensors, and of others the rows from one place to another."""
+
+    tensors: frozenset[str] = frozenset()
+    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class Head(nn.Linear):
+    """What stands on the trunk: a linear map of vectors [m, d] to outputs, perhaps with a hidden layer before it and
+    queries that pool. Its own weight and bias are those of the last map, so that a plain head is a plain linear layer.
+    """
+
+    def __init__(self, width: int, shape: Shape):
+        super().__init__(shape.hidden or width, shape.outputs)
+        self.activation = shape.activation
+        self.hidden = nn.Linear(width, shape.hidden) if shape.hidden else None
+        heads = shape.pooling_heads
+        self.queries_hd = nn.Parameter(torch.zeros(heads, width // heads)) if heads else None
+
+    def forward(self, vectors_md: Tensor) -> Tensor:
+        """Logits float32 [m, c]; computed in float32 whatever the dtype of the weights."""
+        if self.hidden is not None:
+            hidden = functional.linear(vectors_md.float(), self.hidden.weight.float(), self.hidden.bias.float())
+            vectors_md = getattr(functional, self.activation)(hidden)
+        return functional.linear(vectors_md.float(), self.weight.float(), self.bias.float())
+
+    def pool(self, vectors_std: Tensor, readable_st: Tensor) -> Tensor:
+        """Vectors float32 [s, d] of sequences, each token weighed by how well it answers a query."""
+        assert self.queries_hd is not None
+        heads, width = self.queries_hd.shape
+        parts_sthd = vectors_std.float().unflatten(2, (heads, width))
+        scores_sth = torch.einsum("sthd,hd->sth", parts_sthd, self.queries_hd.float()) * width**-0.5
+        weights_sth = scores_sth.masked_fill(~readable_st[:, :, None], -torch.inf).softmax(dim=1)
+        return torch.einsum("sth,sthd->shd", weights_sth, parts_sthd).flatten(1)
 
 
 class PooledModel(nn.Module):
@@ -45,6 +87,7 @@ class PooledModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.shape = shape
+        self.new = New()
         self._trunk_options: dict[str, Any] = {"use_cache": False} if shape.family == "decoder" else {}
 
     @property
@@ -93,14 +136,14 @@ class PooledModel(nn.Module):
 
 
 class TaskModel(PooledModel):
-    """A trunk and a linear head, on the pooled vector of a row or on the vectors of single tokens; it computes in
+    """A trunk and a head, on the pooled vector of a row or on the vectors of single tokens; it computes in
     float32.
     """
 
     def __init__(self, trunk: PreTrainedModel, shape: Shape):
         super().__init__(trunk, shape)
         self.dropout = nn.Dropout(shape.dropout)
-        self.head = nn.Linear(self.width, shape.outputs)
+        self.head = Head(self.width, shape)
 
     def forward(self, batch: Batch) -> Outputs:
         """Logits float32 [m, c] (of numbers [m]) and vectors float32 [m, d] of the rows, or of the tokens at `at_m`."""
@@ -111,10 +154,14 @@ class TaskModel(PooledModel):
 
     def answer(self, vectors_md: Tensor) -> Outputs:
         """What the head says of vectors [m, d]; with a frozen trunk these may come from a cache."""
-        dropped_md = self.dropout(vectors_md.float())
-        logits_mc = functional.linear(dropped_md, self.head.weight.float(), self.head.bias.float())
+        logits_mc = self.head(self.dropout(vectors_md.float()))
         logits = logits_mc.squeeze(1) if self.shape.kind == "regression" else logits_mc
         return Outputs(logits=logits, vectors_md=vectors_md)
+
+    def _pool_sequences(self, vectors_std: Tensor, batch: Batch) -> Tensor:
+        if self.shape.pooling == "attention":
+            return self.head.pool(vectors_std, _readable(batch))
+        return super()._pool_sequences(vectors_std, batch)
 
 
 class VectorModel(PooledModel):
@@ -153,12 +200,19 @@ def texts_of(batch: Batch, place: int) -> Batch:
     )  # fmt: skip
 
 
-def initialise_head(head: nn.Linear, *, seed: int) -> None:
-    """Normal weights of standard deviation 0.02 (as BERT, Devlin et al. 2019) and zero bias, from `seed` alone."""
+def initialise_head(head: Head, *, seed: int) -> None:
+    """Normal weights of standard deviation 0.02 (as BERT, Devlin et al. 2019) and zero bias, from `seed` alone.
+
+    Those of a hidden layer are as wide as keeps the size of what it reads: 1 / sqrt(its inputs).
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) * HEAD_STD)
         head.bias.zero_()
+        if head.hidden is not None:
+            spread = head.hidden.in_features**-0.5
+            head.hidden.weight.copy_(torch.randn(head.hidden.weight.shape, generator=generator) * spread)
+            head.hidden.bias.zero_()
 
 
 def _readable(batch: Batch) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tunewright.model.fused_decoder import run_packed
-from tunewright.model.heads import Shape
+from tunewright.model.heads import New, Shape
 from tunewright.recipe.errors import BaseRefusal
 from tunewright.values import Batch, Outputs
 
@@ -32,6 +32,7 @@ class TextModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.shape = shape
+        self.new = New()
         self.keep = "all"  # what a fused layer keeps for the backward pass: see `run_packed`
         _refuse_other_logits(self)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fnmatch
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tunewright.model.adapters import add_lora
 from tunewright.model.build import Model
@@ -41,6 +42,14 @@ class Head(Filter):
 
     def names(self, model: Model) -> set[str]:
         return _under(model, "head")
+
+
+@dataclass(frozen=True, slots=True)
+class New(Filter):
+    """Tensors of the trunk that an adaptation or the joining of two bases added; of old tables with new rows none."""
+
+    def names(self, model: Model) -> set[str]:
+        return set(model.new.tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +168,42 @@ def freeze_except(model: Model, names: Collection[str]) -> None:
     assert not chosen, f"no such parameters: {sorted(chosen)[:3]}"
 
 
+def part_name(name: str, start: int, stop: int) -> str:
+    """What rows `start` to `stop` of a tensor are called where they train and the others do not."""
+    return f"{name}[{start}:{stop}]"
+
+
+def tensors_by_name(model: Model, names: Collection[str]) -> dict[str, Tensor]:
+    """All parameters of `model`; a table of which rows in `names` train while it does not comes in two parts: these
+    rows, and under the table's own name the others.
+    """
+    found: dict[str, Tensor] = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    for name, rows in model.new.rows.items():
+        part = part_name(name, *rows)
+        if part in names and name not in names:
+            table = found[name]
+            found[part], found[name] = table[slice(*rows)], torch.cat([table[: rows[0]], table[rows[1] :]])
+    return found
+
+
+def restore(model: Model, changed: Mapping[str, Tensor]) -> None:
+    """Give the parameters of `model` the values of `changed`, whole tensors and rows alike, one after the other."""
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in changed.items():
+            whole, _, rows = name.removesuffix("]").partition("[")
+            place = slice(*map(int, rows.split(":"))) if rows else slice(None)
+            parameters[whole][place].copy_(tensor)
+
+
 def _under(model: Model, path: str) -> set[str]:
     return {name for name, _ in model.named_parameters() if name.startswith(f"{path}.")}
 
 
 class Trainable(ABC):
-    """Axis 1: which parameters a phase may change. The head always trains."""
+    """Axis 1: which parameters a phase may change. The head always trains, and so does what else no base has trained:
+    what an adaptation added, or the joining of two bases.
+    """
 
     features_fixed: ClassVar[bool] = False  # whether the pooled vectors stay what they are while this trains
     rate_of_a_768_wide_trunk: ClassVar[float] = 5e-5
@@ -199,15 +238,16 @@ class TrainHead(Trainable):
     features_fixed: ClassVar[bool] = True
 
     def prepare(self, model: Model, *, seed: int) -> None:
-        if not Head().names(model):
+        if not (Head().names(model) or New().names(model) or model.new.rows):
             raise RecipeRefusal(
-                "A model that writes or compares texts has no new head: what it answers with belongs to the base.",
+                "A model that writes or compares texts has no new head: what it answers with belongs to the base, and "
+                "nothing else is new.",
                 where="phases.trainable",
                 remedy="Train lora, last_layers, biases or everything.",
             )
 
     def filter(self) -> Filter:
-        return Head()
+        return Any((Head(), New()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +259,7 @@ class LastLayersTrainable(Trainable):
     layers: int = 2
 
     def filter(self) -> Filter:
-        return Any((LastLayers(self.layers), Head()))
+        return Any((LastLayers(self.layers), Head(), New()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +277,7 @@ class TrainBiases(Trainable):
             )
 
     def filter(self) -> Filter:
-        return Any((Biases(), Head()))
+        return Any((Biases(), Head(), New()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +302,7 @@ class Lora(Trainable):
         add_lora(model, rank=self.rank, alpha=alpha, dropout=self.dropout, targets=targets, seed=seed)
 
     def filter(self) -> Filter:
-        return Any((Adapters(), Head()))
+        return Any((Adapters(), Head(), New()))
 
 
 TRAINABLE: dict[str, type[Trainable]] = {

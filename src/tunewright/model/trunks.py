@@ -25,13 +25,15 @@ from tunewright.recipe.errors import BaseRefusal
 
 
 def load_trunk(
-    folder: Path, *, dtype: torch.dtype, class_name: str | None = None, writes: bool = False
-) -> PreTrainedModel:
+    folder: Path, *, dtype: torch.dtype, class_name: str | None = None, writes: bool = False,
+    config: PretrainedConfig | None = None,
+) -> PreTrainedModel:  # fmt: skip
     """The trunk in `folder`, in evaluation mode, its tensors in memory of their own; with its output layer if `writes`.
 
-    `class_name` names the class that wrote the folder; without it the class is chosen from the configuration.
+    `class_name` names the class that wrote the folder; without it the class is chosen from the configuration, which
+    `config` replaces.
     """
-    config = load_config(folder)
+    config = load_config(folder) if config is None else config
     whole = class_name is None and not writes and config.is_encoder_decoder and text_encoder_class(config) is None
     trunk_class = writing_class(config, folder) if writes else _trunk_class(config, folder, class_name)
     with quiet_library():
@@ -46,6 +48,9 @@ def load_trunk(
             ignore_mismatched_sizes=True,  # refused below, by name
             **without_pooler(trunk_class),
         )
+    if config.model_type == "encoder-decoder":
+        trunk.encoder.pooler = None  # the library gives it one that nothing reads
+        loading["missing_keys"] = [name for name in loading["missing_keys"] if not name.startswith("encoder.pooler.")]
     _refuse_unfilled(folder, loading, exactly=class_name is not None)
     if whole:
         trunk = trunk.get_encoder()
@@ -65,7 +70,8 @@ def own_memory(module: nn.Module) -> None:
 
 
 def _trunk_class(config: PretrainedConfig, folder: Path, class_name: str | None) -> type[PreTrainedModel]:
-    library_class = library_class_of(config, folder)
+    joined = config.model_type == "encoder-decoder"
+    library_class = writing_class(config, folder) if joined else library_class_of(config, folder)
     if class_name is None:
         return text_encoder_class(config) or library_class
     found = getattr(importlib.import_module(library_class.__module__), class_name, None)

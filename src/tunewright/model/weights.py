@@ -55,10 +55,12 @@ def save_model(
     base: Base,
     description: Description,
     arithmetic: str = "float32",
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> None:
     """Writes `model` into the new or empty `folder`, weights in float32; `arithmetic` says in which dtype to serve it.
 
-    trunk/ (transformers), adapter/ (PEFT, where the model has LoRA; trunk/ then holds the untouched base),
+    `tokenizer` is the model's, which may know more words than the base's. What is written: trunk/ (transformers),
+    adapter/ (PEFT, where the model has LoRA; trunk/ then holds the base, and of it changed what is new),
     head.safetensors (where the model has a head of its own), head.json, encoder.json, load_model.py (needs no
     tunewright), LICENSE_OF_BASE. Of a model that compares texts also modules.json and what it names, by which
     SentenceTransformer(folder) gives the same vectors; as it reads no adapters, LoRA is merged into trunk/.
@@ -67,7 +69,10 @@ def save_model(
     if isinstance(model, VectorModel):
         model = _merged(model)
     _save_trunk(model, folder / TRUNK)
-    _copy_tokenizer(base, folder / TRUNK)
+    if tokenizer is None or len(tokenizer) == len(load_tokenizer(base.folder)):
+        _copy_tokenizer(base, folder / TRUNK)
+    else:
+        tokenizer.save_pretrained(folder / TRUNK)
     if has_lora(model):
         _save_adapter(model, folder / ADAPTER_FOLDER, base)
     if isinstance(model, VectorModel):

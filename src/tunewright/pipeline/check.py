@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 from tunewright.data.inspect import Finding
 from tunewright.data.prepare import Prepared, prepare
-from tunewright.model.bases import find_base
-from tunewright.model.describe import Description, describe, refuse_unfit
+from tunewright.model.describe import Description, refuse_unfit
+from tunewright.pipeline.adapting import describe_base
+from tunewright.pipeline.architecture import describe_architecture
 from tunewright.pipeline.estimate import Estimate, disk_bytes, estimate, free_bytes, refuse_full_disk
-from tunewright.pipeline.plan import SPLITS, Plan, make_plan, read_recipe
+from tunewright.pipeline.plan import SPLITS, Plan, find_base_of, make_plan, read_recipe
 from tunewright.pipeline.supervision import Sample, describe_supervision, samples
 from tunewright.recipe.errors import Refusal
 from tunewright.recipe.read import RecipeFile
@@ -123,7 +124,7 @@ class _Seen:
     def description(self) -> Description:
         if self.has_plan:
             return self.plan.description
-        description = describe(find_base(self.file.recipe.base, root=self.file.root))
+        description = describe_base(find_base_of(self.file))
         refuse_unfit(description, self.file.recipe.task.kind)
         return description
 
@@ -185,6 +186,11 @@ def _look_at_base(seen: _Seen) -> list[Line]:
         f"{d.architecture}, {d.dtype} on disk ({_bytes(d.bytes)}), licence: {d.licence}",
     ]
     return [_line("base", says, *details)]
+
+
+def _look_at_architecture(seen: _Seen) -> list[Line]:
+    said = describe_architecture(seen.plan)
+    return [_line("architecture", said.says, *said.details)]
 
 
 def _look_at_rows(seen: _Seen) -> list[Line]:
@@ -288,6 +294,7 @@ _LOOKS: tuple[tuple[str, tuple[str, ...], _Look], ...] = (
     ("rows", ("recipe",), _look_at_rows),
     ("findings", ("rows",), _look_at_findings),
     ("lengths", ("pieces", "base", "rows"), _look_at_lengths),
+    ("architecture", ("lengths",), _look_at_architecture),
     ("supervision", ("lengths",), _look_at_supervision),
     ("decided", ("lengths",), _look_at_decisions),
     ("disk", ("lengths",), _look_at_disk),

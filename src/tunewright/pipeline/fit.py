@@ -23,7 +23,7 @@ from tunewright.evaluate.metrics import value_of
 from tunewright.model.build import Model, build_model, writes_text
 from tunewright.model.heads import TaskModel, VectorModel
 from tunewright.model.predict import probabilities
-from tunewright.model.trainable import select
+from tunewright.model.trainable import restore, select
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.schema import Budget
@@ -332,7 +332,12 @@ def _crossed(every: Budget, training: Training, *, update: int, tokens: int) -> 
 
 def _merged(trained: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """All tensors that phases trained; where several trained one, the last of them decides."""
-    return {name: tensor for phase in trained for name, tensor in phase.items()}
+    merged: dict[str, Tensor] = {}
+    for phase in trained:
+        for name, tensor in phase.items():
+            merged.pop(name, None)  # rows and the table they lie in go by two names, so order decides
+            merged[name] = tensor
+    return merged
 
 
 def rebuild(plan: Plan, changed: Mapping[str, Tensor], *, phases: int) -> Model:
@@ -340,14 +345,11 @@ def rebuild(plan: Plan, changed: Mapping[str, Tensor], *, phases: int) -> Model:
     recipe = plan.recipe
     model = build_model(
         plan.base, plan.description, kind=recipe.task.kind, outputs=plan.outputs, pooling=recipe.encode.pooling,
-        dtype=torch.float32, seed=recipe.seed,
+        dtype=torch.float32, seed=recipe.seed, adaptations=plan.adaptations, importance=plan.importance,
     )  # fmt: skip
     for index in range(phases):
         plan.phases[index].trainable.prepare(model, seed=recipe.seed + index)
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in changed.items():
-            parameters[name].copy_(tensor)
+    restore(model, changed)
     return model
 
 

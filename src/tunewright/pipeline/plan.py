@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ import tunewright
 from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded
 from tunewright.data.prepare import Prepared, prepare
 from tunewright.data.spans import tag_names
+from tunewright.model.adaptations import Adaptation, Importance
 from tunewright.model.bases import Base, find_base
 from tunewright.model.build import writes_text
-from tunewright.model.describe import Description, describe, load_tokenizer, refuse_unfit
+from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
+from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
 from tunewright.pipeline.encoders import build_encoder
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
@@ -52,6 +54,8 @@ class Plan:
     phases: tuple[PhasePlan, ...]
     machine: Machine
     facts: Facts
+    adaptations: tuple[Adaptation, ...] = ()
+    importance: Mapping[int, Importance] = field(default_factory=dict)  # of units, where a change takes some away
 
     def rows(self, split: str) -> Rows:
         """The rows that a split trains or judges by."""
@@ -118,16 +122,18 @@ def make_plan(file: RecipeFile) -> Plan:
     recipe = file.recipe
     phases = tuple(plan_phase(recipe, index) for index in range(len(recipe.phases)))
     machine = look_at_machine(recipe.compute.device)
-    base = find_base(recipe.base, root=file.root)
-    base = replace(base, name=file.templates.get("base", base.name))  # what the environment says is never written
-    description = describe(base)
-    refuse_unfit(description, recipe.task.kind)
+    base = find_base_of(file)
+    as_it_came = describe_base(base)
+    refuse_unfit(as_it_came, recipe.task.kind)
+    adaptations, description = plan_adaptations(file, base, as_it_came, [phase.trainable for phase in phases])
     prepared = prepare(recipe, root=file.root, templates=file.templates)
     tokenizer = load_tokenizer(base.folder)
+    for adaptation in adaptations:
+        adaptation.teach(tokenizer)
     make = partial(build_encoder, recipe, tokenizer=tokenizer, description=description, root=file.root)
     unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": "truncate", "overlap": None})
-    measured = make(unlimited, join=_default_join(recipe, description))
-    lengths_r = np.concatenate([measure_rows(measured, getattr(prepared, split)) for split in SPLITS])
+    uncut = make(unlimited, join=_default_join(recipe, description))
+    lengths_r = np.concatenate([measure_rows(uncut, getattr(prepared, split)) for split in SPLITS])
     facts = _facts(recipe, prepared, description, machine, lengths_r)
     resolved = resolve(recipe, facts, VOCABULARY)
     encode = resolved.recipe.encode
@@ -147,11 +153,23 @@ def make_plan(file: RecipeFile) -> Plan:
         for split in SPLITS
     }
     rows = {split: rows_of_encoded(encoder, getattr(prepared, split), encoded[split], split) for split in SPLITS}
-    return Plan(
+    plan = Plan(
         file=file, recipe=resolved.recipe, reasons=resolved.reasons, prepared=prepared, base=base,
         description=description, encoder=encoder, encoded=encoded, encoded_rows=rows, phases=phases, machine=machine,
-        facts=facts,
+        facts=facts, adaptations=adaptations,
     )  # fmt: skip
+    measured = Measured(base, description, resolved.recipe, plan.outputs, encoded["train"])
+    return replace(plan, importance=measure_importance(measured, adaptations))
+
+
+def find_base_of(file: RecipeFile) -> Base:
+    """The base that a recipe names; what the environment says of its name is never written."""
+    named = file.recipe.base
+    base = find_base(named, root=file.root)
+    if isinstance(named, str):
+        return replace(base, name=file.templates.get("base", base.name))
+    written = [file.templates.get(f"base.{half}", name) for half, name in named.items()]
+    return replace(base, name="-to-".join(written)) if any("$" in name for name in written) else base
 
 
 def _default_join(recipe: Recipe, description: Description) -> str | None:

@@ -16,7 +16,9 @@ import torch
 from tunewright.data.encoders import AnyEncoder, encode_rows
 from tunewright.evaluate.evidence import unmeasured
 from tunewright.model.adapters import has_lora, merge_lora
-from tunewright.model.build import Model, writes_text
+from tunewright.model.build import Model, skeleton_of, skeleton_of_head, writes_text
+from tunewright.model.trainable import tensors_by_name
+from tunewright.pipeline.architecture import outline
 from tunewright.pipeline.fit import Fitted, rebuild
 from tunewright.pipeline.plan import SPLITS, Plan
 from tunewright.recipe.schema import Recipe
@@ -31,9 +33,10 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # largest |Δlogit| allowed, as
 
 def prove_effect(plan: Plan, fitted: Fitted, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts of what changed and what did not, and one observable for each option that differs from its default."""
-    start = dict(rebuild(plan, {}, phases=len(plan.phases)).named_parameters())
-    end = dict(fitted.model.named_parameters())
-    trained = set(fitted.changed)
+    names = set(fitted.changed)
+    start = tensors_by_name(rebuild(plan, {}, phases=len(plan.phases)), names)
+    end = tensors_by_name(fitted.model, names)
+    trained = names & end.keys()
     moved = {name for name in end if not torch.equal(start[name], end[name])}
     return {
         "trainable": sum(end[name].numel() for name in trained),
@@ -154,11 +157,19 @@ def _saw_device(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int
     return str(value), str(fitted.model.device)
 
 
+def _saw_adapted(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
+    kind = plan.recipe.task.kind
+    trunk = skeleton_of(plan.base, kind, plan.adaptations).trunk
+    head = skeleton_of_head(plan.description, kind=kind, outputs=plan.outputs, adaptations=plan.adaptations)
+    return outline(trunk, head), outline(fitted.model.trunk, getattr(fitted.model, "head", None))
+
+
 def _saw_threads(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
     return f"{value} threads", f"{torch.get_num_threads()} threads"
 
 
 _OBSERVERS: dict[str, Observer] = {
+    "adapt": _saw_adapted,
     ".trainable": _saw_trainable,
     ".trainable.kind": _saw_trainable,
     ".trainable.rank": _saw_rank,

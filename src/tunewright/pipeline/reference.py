@@ -37,7 +37,7 @@ SECTIONS: dict[str, type[Section]] = {
 }
 NEVER_DECIDED = frozenset(
     {"task.labels", "task.output", "task.prompts", "task.unseen_prompts", "task.system", "encode.chat_template"}
-    | {"data.validation", "data.test", "data.id", "data.group"}
+    | {"data.id", "data.group"}
     | {f"gate.FIGURE.{name}" for name in Bar.model_fields}
 )  # keys that stay without a value where the recipe gives none
 _INTRODUCTION = """\

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 
+from tunewright.model.adaptations import Importance
 from tunewright.model.weights import save_model
+from tunewright.pipeline.adapting import from_tensors, to_tensors
 from tunewright.pipeline.estimate import refuse_full_disk
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.fit import Fit, Fitted, Watcher, answer_in_units, rebuild, target_scale
@@ -86,6 +89,7 @@ def run(recipe: str | Path, *, overrides: Sequence[str] = (), watcher: Watcher |
     refuse_full_disk(plan)
     with open_run(plan.recipe.name, plan.id) as held, open_database() as database:
         registry = Registry(database)
+        plan = replace(plan, importance=_kept_importance(held, plan))
         _record_plan(held, plan)
         features = BaseFeatures(plan, lambda: rebuild(plan, {}, phases=0))
         if not held.is_done("train", plan.id):
@@ -119,6 +123,15 @@ def _record_plan(run: Run, plan: Plan) -> None:
         plan.prepared.ledger.write(ledger)
 
 
+def _kept_importance(run: Run, plan: Plan) -> Mapping[int, Importance]:
+    """How much units matter, as this run measured it when it began: a resumed one must take the same units away."""
+    path = run.folder / "importance.safetensors"
+    if plan.importance and not path.exists():
+        files.write_atomically(path, save(to_tensors(plan.importance)))
+    with files.refusing(path):
+        return from_tensors(load_file(path)) if plan.importance else {}
+
+
 def _train(plan: Plan, run: Run, features: BaseFeatures, watcher: Watcher) -> None:
     """Train, save the model whole, and record the proof that it is the trained one."""
     fitted = Fit(plan, run, features, watcher).train()
@@ -139,6 +152,6 @@ def _save(plan: Plan, fitted: Fitted, arithmetic: Arithmetic, folder: Path) -> N
     with files.refusing(folder):
         save_model(
             fitted.model, folder, encoder_json=plan.encoder.to_json(), labels=plan.prepared.labels, base=plan.base,
-            description=plan.description, arithmetic=arithmetic.dtype,
+            description=plan.description, arithmetic=arithmetic.dtype, tokenizer=plan.encoder.tokenizer,
         )  # fmt: skip
         (folder / RECIPE).write_text(files.to_json(plan.written(), indent=1), encoding="utf-8")

@@ -25,6 +25,7 @@ from tunewright.recipe.schema import Component, Phase, Recipe
 from tunewright.recipe.tasks import KINDS
 
 AXES = ("trainable", "objective", "schedule", "perturbation", "teacher", "optimizer")
+_UNIONS = ("input", "output", "train", "validation", "test")  # keys whose value may be of one type or another
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -150,6 +151,8 @@ def _checked(
     found = RecipeFile(recipe, path, text, lines, overrides, _as_dumped(templates, recipe))
     for index, phase in enumerate(recipe.phases):
         check_components(phase, vocabulary, partial(_where_of_axis, found, index))
+    for index, component in enumerate(recipe.adapt):
+        check_component("adaptation", component, vocabulary, found.where(f"adapt.{index}"))
     return found
 
 
@@ -162,13 +165,19 @@ def check_components(phase: Phase, vocabulary: Vocabulary, where: Callable[[str]
     for axis in AXES:
         chosen = getattr(phase, axis) or ()
         for component in chosen if isinstance(chosen, tuple) else (chosen,):
-            vocabulary.build(axis, component, where=where(axis))
-            if axis != "objective" and component.weight != 1:
-                raise RecipeRefusal(
-                    f"A weight makes no sense for a {axis}: there is one, and nothing to weigh it against.",
-                    where=where(axis),
-                    remedy="Weights belong to objectives.",
-                )
+            check_component(axis, component, vocabulary, where(axis))
+
+
+def check_component(axis: str, component: Component, vocabulary: Vocabulary, where: str) -> None:
+    """Build one component, so that a wrong name or option is refused; and a weight where nothing is weighed."""
+    vocabulary.build(axis, component, where=where)
+    if axis != "objective" and component.weight != 1:
+        article = "an" if axis[0] in "aeiou" else "a"
+        raise RecipeRefusal(
+            f"A weight makes no sense for {article} {axis}: there is nothing to weigh it against.",
+            where=where,
+            remedy="Weights belong to objectives.",
+        )
 
 
 def conceal(values: Any, templates: Mapping[str, str], key: str = "") -> Any:
@@ -317,7 +326,7 @@ def _as_dumped(templates: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
         if steps[2:4] == ["objective", "0"] and len(recipe.objectives(int(steps[1]))) == 1:
             steps = steps[:3] + steps[4:]
         found[".".join(steps)] = template
-        if len(steps) >= 4 and steps[0] == "phases" and steps[-1] == "kind":
+        if (len(steps) >= 4 and steps[0] == "phases" or steps[0] == "adapt") and steps[-1] == "kind":
             found[".".join(steps[:-1])] = template
     return found
 
@@ -367,10 +376,10 @@ def _refuse(
 
 
 def _keys_of(location: Sequence[str]) -> list[str]:
-    """`location` without the steps that pydantic adds for the branches of `str | tuple[str, ...]`."""
+    """`location` without the steps that pydantic adds for the branches of a union."""
     keys: list[str] = []
     for step in location:
-        if not (keys and keys[-1] in ("input", "output", "train") and step in ("str", "tuple[str, ...]")):
+        if not (keys and keys[-1] in _UNIONS and step in ("str", "tuple[str, ...]", "constrained-float")):
             keys.append(step)
     return keys
 

@@ -65,11 +65,10 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
         "lines", "the base takes one text" if not facts.takes_pairs else "there are more than two input columns"
     )  # fmt: skip
     task = filling.section("task", recipe.task, join=join) if several else recipe.task
-    data = recipe.data
-    if data.validation is None:
-        data = filling.section("data", data, validation_share=(0.1, "one row in ten chooses the best update"))
-    if data.test is None:
-        data = filling.section("data", data, test_share=(0.2, "one row in five judges the model and nothing else"))
+    data = filling.section(
+        "data", recipe.data, validation=(0.1, "one row in ten chooses the best update"),
+        test=(0.2, "one row in five judges the model and nothing else"),
+    )  # fmt: skip
     evaluate = filling.section(
         "evaluate", recipe.evaluate,
         metric=(kind.metric, f"the usual figure of {kind.name}"), baselines=_baselines(recipe, facts),

@@ -105,6 +105,25 @@ SeveralComponents = Annotated[
     PlainSerializer(lambda several: several[0].written() if len(several) == 1 else [c.written() for c in several]),
 ]
 
+ListOfComponents = Annotated[
+    tuple[Component, ...],
+    BeforeValidator(lambda value: _parse_components(value) if value else ()),
+    PlainSerializer(lambda several: [component.written() for component in several]),
+]
+
+
+def _parse_base(value: Any) -> str | dict[str, str]:
+    halves = value if isinstance(value, Mapping) else {"": value}
+    if not all(isinstance(name, str) and name for name in halves.values()) or (
+        isinstance(value, Mapping) and set(value) != {"encoder", "decoder"}
+    ):
+        raise ValueError("give the name of a base, or an encoder and a decoder with the name of a base each")
+    return dict(value) if isinstance(value, Mapping) else halves[""]
+
+
+NameOrHalves = Annotated[str | dict[Literal["encoder", "decoder"], str], BeforeValidator(_parse_base)]
+FileOrShare = Annotated[float, Field(gt=0, lt=0.5)] | str  # rows of their own, or a share of those to train on
+
 BUDGET_PATTERN = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([Ee]poch|[Uu]pdate|[Tt]oken|[Mm]inute)s?\s*$"
 
 
@@ -228,10 +247,12 @@ class Data(Section):
     """Where the rows come from and which of them may be used."""
 
     train: str | tuple[str, ...] = Field(description="file or files: csv, tsv, jsonl, json, parquet, xlsx")
-    validation: str | None = Field(None, description="a file of its own instead of a share of train")
-    test: str | None = Field(None, description="a file of its own instead of a share of train")
-    validation_share: float | None = Field(None, gt=0, lt=0.5, description="share of train held out for choosing")
-    test_share: float | None = Field(None, gt=0, lt=0.5, description="share of train held out for judging")
+    validation: FileOrShare | None = Field(
+        None, description="rows for choosing: a file, or the share of train that is held out for it, such as 0.1"
+    )
+    test: FileOrShare | None = Field(
+        None, description="rows for judging: a file, or the share of train that is held out for it, such as 0.2"
+    )
     id: str | None = Field(None, description="a column that names each row; otherwise a hash of its content does")
     group: str | None = Field(None, description="rows with equal values here stay in one split (a customer)")
     malformed: Policy = Field("refuse", description="rows that cannot be read: refuse the data, or drop them visibly")
@@ -252,10 +273,18 @@ class Data(Section):
         files = (self.train,) if isinstance(self.train, str) else self.train
         wrong = {
             "train must name a file": not files or not all(files),
-            "give validation or validation_share, not both": None not in (self.validation, self.validation_share),
-            "give test or test_share, not both": None not in (self.test, self.test_share),
+            "validation and test are a file or a share of train each": "" in (self.validation, self.test),
         }
         return _refusing(self, wrong)
+
+    def share_of(self, split: str) -> float | None:
+        """The share of train that `split` is drawn from it by; None where it has a file or nothing is said."""
+        said = getattr(self, split)
+        return said if isinstance(said, float) else None
+
+    def has_file(self, split: str) -> bool:
+        """Whether the rows of `split` lie in a file of their own."""
+        return isinstance(getattr(self, split), (str, tuple))
 
 
 class Encode(Section):
@@ -369,7 +398,13 @@ class Recipe(Section):
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="names the run folder and the registered model"
     )
     task: Task
-    base: str = Field(min_length=1, description="bundled name (minilm), hub id, or local folder")
+    base: NameOrHalves = Field(
+        description="bundled name (minilm), hub id, or local folder; or an `encoder` and a `decoder`, each such a "
+        "name: a base that reads with the one and writes with the other"
+    )
+    adapt: ListOfComponents = Field(
+        (), description="changes of the base's architecture, made in this order before anything is trained"
+    )
     data: Data
     encode: Encode = Encode()
     phases: tuple[Phase, ...] = Field((Phase(),), min_length=1, description="stretches of training, in order")

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from tunewright.model.adaptations import ADAPTATIONS
 from tunewright.model.describe import Description
 from tunewright.model.trainable import TRAINABLE, Trainable
 from tunewright.recipe.errors import RecipeRefusal
@@ -40,6 +41,7 @@ VOCABULARY = Vocabulary(
         "perturbation": PERTURBATIONS,
         "teacher": TEACHERS,
         "optimizer": OPTIMIZERS,
+        "adaptation": ADAPTATIONS,
     }
 )
 
@@ -89,6 +91,7 @@ def plan_phase(recipe: Recipe, index: int) -> PhasePlan:
         if component.weight <= 0:
             raise RecipeRefusal(f"The weight of the objective {component.kind!r} must be above 0.", where=where)
     fixed = all(built[axis].features_fixed for axis in ("trainable", "schedule", "perturbation", "teacher"))
+    fixed = fixed and all(VOCABULARY.find("adaptation", change.kind).features_fixed for change in recipe.adapt)
     return PhasePlan(phase, built["trainable"], fixed)
 
 

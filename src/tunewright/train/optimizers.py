@@ -5,6 +5,7 @@ What it does that a plain `torch.optim.AdamW` does not, with the same mathematic
   summed gradients are float32 and exist only for parameters that train.
 - Dense masters lie in one flat buffer and are stepped in cache-sized chunks: gradient scaling, AdamW and the copy back
   to the working weights each read a chunk while it is still in cache.
+- Of a table of words with new rows, these alone have a master where the table as a whole does not train.
 - Rows of the input embedding that no batch has touched yet have zero moments, so AdamW would only decay them. They are
   left alone and owe that decay until they are first read.
 """
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from tunewright.model.build import Model
+from tunewright.model.trainable import part_name
 
 _CHUNK = 1 << 20  # floats; long enough to outweigh a call, short enough for five such streams to stay in cache
 _NORM_TYPES = ("LayerNorm", "RMSNorm", "GroupNorm")
@@ -90,16 +92,22 @@ class _Span:
 class Masters:
     """Float32 masters of the parameters in `names`, and AdamW over them.
 
-    After construction those parameters of `model` are working copies of type `dtype` and everything else is frozen.
+    After construction those parameters of `model` are working copies of type `dtype` and everything else is frozen,
+    save new rows of tables (`model.new`): no base has trained them, so they always train.
     """
 
     def __init__(self, model: Model, names: Sequence[str], optimizer: AdamW, *, dtype: torch.dtype):
         self.optimizer, self.dtype, self.steps = optimizer, dtype, 0
         parameters = dict(model.named_parameters())
         chosen = set(names)
+        self.parts = {part_name(name, *rows): (parameters[name], slice(*rows))
+                      for name, rows in model.new.rows.items() if name not in chosen}  # fmt: skip
+        parted = {id(parameter) for parameter, _ in self.parts.values()}
         for name, parameter in parameters.items():
-            parameter.requires_grad_(name in chosen)
+            parameter.requires_grad_(name in chosen or id(parameter) in parted)
         embedding = _input_embedding(model)
+        if embedding is not None and id(embedding.weight) in parted:
+            embedding.sparse = True
         self.rows: TouchedRows | None = None
         dense = []
         for name in names:
@@ -109,11 +117,12 @@ class Masters:
                 dense.append(name)
         undecayed = _undecayed(model)
         dense.sort(key=lambda name: (name in undecayed, not name.startswith("head.")))
-        self._lay_out(dense, parameters, undecayed)
+        dense += self.parts
+        self._lay_out(dense, parameters | {name: p.detach()[rows] for name, (p, rows) in self.parts.items()}, undecayed)
         model.trunk.to(dtype)
         self._point_at_working(model, parameters)
 
-    def _lay_out(self, dense: Sequence[str], parameters: Mapping[str, nn.Parameter], undecayed: set[str]) -> None:
+    def _lay_out(self, dense: Sequence[str], parameters: Mapping[str, Tensor], undecayed: set[str]) -> None:
         """Copy the dense parameters into one flat master buffer and note where each lies."""
         total = sum(parameters[name].numel() for name in dense)
         self.master, self.gradient = torch.empty(total), torch.zeros(total)
@@ -126,7 +135,7 @@ class Masters:
             stop = start + parameter.numel()
             self.master[start:stop].copy_(parameter.detach().reshape(-1))
             self.places[name] = (start, parameter.shape)
-            decay = 0.0 if name in undecayed else self.optimizer.weight_decay
+            decay = 0.0 if name.partition("[")[0] in undecayed else self.optimizer.weight_decay
             factor = self.optimizer.head_rate_factor if name.startswith("head.") else 1.0
             last = self.spans[-1] if self.spans else None
             if last is not None and (last.decay, last.rate_factor) == (decay, factor):
@@ -140,6 +149,8 @@ class Masters:
         self.working = self.master if self.dtype == torch.float32 else self.master.to(self.dtype)
         self.parameters: dict[str, nn.Parameter] = {}
         for name, (start, shape) in self.places.items():
+            if name in self.parts:
+                continue
             source = self.master if name.startswith("head.") else self.working
             parameters[name].data = source[start : start + shape.numel()].view(shape)
             self.parameters[name] = parameters[name]
@@ -162,6 +173,10 @@ class Masters:
                     self.gradients[name].add_(parameter.grad)
         for parameter in self.parameters.values():
             parameter.grad = None
+        for name, (parameter, rows) in self.parts.items():
+            if parameter.grad is not None:
+                _add_rows(self.gradients[name], parameter.grad, rows)
+                parameter.grad = None
         if self.rows is not None:
             self.rows.collect()
 
@@ -169,7 +184,7 @@ class Masters:
         """Copy instead of adding to zeros; a parameter that this pass did not reach has a gradient of zero."""
         self.collected = True
         reached = [name for name, parameter in self.parameters.items() if parameter.grad is not None]
-        if len(reached) < len(self.parameters):
+        if len(reached) < len(self.parameters) or self.parts:
             self.gradient.zero_()
         torch._foreach_copy_(
             [self.gradients[name] for name in reached], [self.parameters[name].grad for name in reached]
@@ -190,6 +205,7 @@ class Masters:
             for start in range(span.start, span.stop, _CHUNK):
                 stop = min(start + _CHUNK, span.stop)
                 self._step_chunk(slice(start, stop), rate * span.rate_factor, span.decay, scale)
+        self._show_parts()
         if self.rows is not None:
             self.rows.step(rate, scale, self.steps)
         self.forget_gradients()
@@ -201,6 +217,12 @@ class Masters:
         )  # fmt: skip
         if self.working is not self.master:
             self.working[place].copy_(self.master[place])
+
+    def _show_parts(self) -> None:
+        """Write the working values of new rows into their tables."""
+        for name, (parameter, rows) in self.parts.items():
+            start, shape = self.places[name]
+            parameter.data[rows] = self.working[start : start + shape.numel()].view(shape)
 
     def forget_gradients(self) -> None:
         """Forget the summed gradients, after a step or instead of one."""
@@ -227,6 +249,7 @@ class Masters:
             self.master[start : start + shape.numel()].copy_(tensors[name].reshape(-1))
         if self.working is not self.master:
             self.working.copy_(self.master)
+        self._show_parts()
         if self.rows is not None:
             self.rows.load_table(tensors[self.rows.name])
 
@@ -245,6 +268,7 @@ class Masters:
         self.steps = int(tensors["steps"])
         if self.working is not self.master:
             self.working.copy_(self.master)
+        self._show_parts()
         if self.rows is not None:
             self.rows.load_state(tensors)
 
@@ -358,6 +382,16 @@ def _adamw(
         fused=True, grad_scale=scale, amsgrad=False, maximize=False, beta1=optimizer.beta1, beta2=optimizer.beta2,
         lr=rate, weight_decay=decay, eps=optimizer.epsilon,
     )  # fmt: skip
+
+
+def _add_rows(sums: Tensor, gradient: Tensor, rows: slice) -> None:
+    """Add what a gradient, sparse or not, says of `rows`."""
+    if not gradient.is_sparse:
+        sums.add_(gradient[rows])
+        return
+    ids = gradient._indices()[0]
+    inside = (ids >= rows.start) & (ids < rows.stop)
+    sums.index_add_(0, ids[inside] - rows.start, gradient._values()[inside].to(sums.dtype))
 
 
 def _input_embedding(model: Model) -> nn.Embedding | None:
