@@ -92,7 +92,7 @@ def test_equal_facts_give_an_equal_recipe_and_resolving_again_changes_nothing(ro
 def test_what_the_recipe_says_is_left_alone():
     said = {
         "phases": [{"budget": "7 updates", "rows_per_update": 5, "patience": 0, "evaluate_every": "2 updates",
-                    "optimizer": {"kind": "adamw", "rate": 0.5, "clip": 2.0}}],
+                    "objective": "supervised", "optimizer": {"kind": "adamw", "rate": 0.5, "clip": 2.0}}],
         "encode": {"max_length": 32, "long": "truncate", "pooling": "cls"},
         "evaluate": {"metric": "accuracy", "baselines": ["knn"]},
         "compute": {"dtype": "float32", "threads": 1, "device": "cuda:1"},
