@@ -143,7 +143,7 @@ def _classes(plan: Plan) -> int | None:
 
 def _untouched(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
     """The base as it came, asked like the model."""
-    model = rebuild(plan, {}, phases=0)
+    model = rebuild(plan.untouched, {}, phases=0)
     model = ready_to_serve(model.eval(), str(plan.recipe.compute.dtype))
     return predict_with(Predictor(model, plan.encoder, plan.prepared.labels, name=rung), plan, rung)
 
