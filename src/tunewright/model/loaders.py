@@ -11,6 +11,7 @@ _POOLINGS = {
     "mean": "vectors.mean(1)",
     "cls": "vectors[:, 0]",
     "last": "vectors[:, -1]",
+    "attention": "attend(vectors)",
 }
 _OUTPUTS = {
     "classification": "logits.softmax(0)",
@@ -27,14 +28,25 @@ from transformers import AutoTokenizer
 here = pathlib.Path(__file__).resolve().parent
 head, encoder = (json.loads((here / name).read_text("utf-8")) for name in ("head.json", "encoder.json"))
 trunk = {trunk_class}.from_pretrained(here / "trunk"{options}).eval()
-{adapter}{head}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+{adapter}{head}{pooler}{hidden}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+'''
+_POOLER = '''\
+def attend(vectors):
+    parts, queries = vectors.unflatten(2, linear["queries_hd"].shape), linear["queries_hd"]
+    weights = (torch.einsum("sthd,hd->sth", parts, queries) * queries.shape[1] ** -0.5).softmax(1)
+    return torch.einsum("sth,sthd->shd", weights, parts).flatten(1)
+'''
+_HIDDEN = '''\
+def hidden(vectors):
+    return torch.nn.functional.{activation}(
+        torch.nn.functional.linear(vectors, linear["hidden.weight"], linear["hidden.bias"]))
 '''
 _LOADER = _OPENING + '''\
 texts = sys.argv[1:] if encoder.get("join") != "lines" else ["\\n".join(sys.argv[1:])]
 inputs = tokenizer(*texts, truncation=True, max_length=encoder["max_length"], return_tensors="pt")
 with torch.inference_mode():
     vectors = trunk(**{{name: inputs[name] for name in inputs if name in {inputs}}}).last_hidden_state
-    logits = torch.nn.functional.linear({pooling}[0], linear["weight"], linear["bias"])
+    logits = torch.nn.functional.linear({reads}, linear["weight"], linear["bias"])
 print(json.dumps(dict(zip(head["labels"] or ["value"], {outputs}.tolist()))))
 '''
 _AT_TOKENS = _OPENING + '''\
@@ -43,7 +55,7 @@ inputs = tokenizer(*sys.argv[1:], truncation=True, max_length=encoder["max_lengt
 offsets, parts = inputs["offset_mapping"][0].tolist(), inputs.sequence_ids(0)
 with torch.inference_mode():
     vectors = trunk(**{{name: inputs[name] for name in inputs if name in {inputs}}}).last_hidden_state[0]
-    logits = torch.nn.functional.linear(vectors, linear["weight"], linear["bias"])
+    logits = torch.nn.functional.linear({reads}, linear["weight"], linear["bias"])
 '''
 _TAGGER = _AT_TOKENS + '''\
 tags = ["O", *(f"{{prefix}}-{{label}}" for label in head["labels"] for prefix in "BI")]
@@ -86,7 +98,7 @@ inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("st
 read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
 with torch.inference_mode():
     written = trunk.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                             max_new_tokens=256, do_sample=False)
+                             max_new_tokens=encoder.get("room", 256), do_sample=False)
 print(tokenizer.decode(written[0, read:], skip_special_tokens=True))
 '''
 
@@ -105,6 +117,11 @@ def loader_of(model: Model) -> str:
     said["head"] = head if has_head(kind) else ""
     said["options"] = "".join(f", {name}={value}" for name, value in without_pooler(trunk_class).items())
     inputs = ("input_ids", "attention_mask", *(("token_type_ids",) if model.shape.takes_types else ()))
+    shape = model.shape
+    said["pooler"] = _POOLER if shape.pooling == "attention" else ""
+    said["hidden"] = _HIDDEN.format(activation=shape.activation) if shape.hidden else ""
+    vectors = "vectors" if kind in ("token_classification", "question_answering") else f"{_POOLINGS[shape.pooling]}[0]"
+    said["reads"] = f"hidden({vectors})" if shape.hidden else vectors
     if kind == "token_classification":
         return _TAGGER.format(usage="TEXT: the tag of each piece of a word", inputs=inputs, **said)
     if KINDS[kind].compares:
@@ -113,6 +130,6 @@ def loader_of(model: Model) -> str:
     if kind == "question_answering":
         return _ANSWERER.format(usage="QUESTION CONTEXT: the answer, or null", inputs=inputs, **said)
     return _LOADER.format(
-        usage="TEXT [SECOND TEXT]: what the model in this folder answers", inputs=inputs,
-        pooling=_POOLINGS[model.shape.pooling], outputs=_OUTPUTS[kind], **said,
+        usage="TEXT [SECOND TEXT]: what the model in this folder answers", inputs=inputs, outputs=_OUTPUTS[kind],
+        **said,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
@@ -84,6 +84,7 @@ class Stack:
     layers: nn.ModuleList
     config: PretrainedConfig
     kind: LayerKind
+    own_config: PretrainedConfig  # by which the stack runs: a copy in T5, where the halves may differ
 
     @property
     def layers_key(self) -> str:
@@ -123,7 +124,7 @@ def stacks_of(trunk: PreTrainedModel, *, half: Half | None = None) -> list[Stack
             remedy=f"Choose a base with one of {', '.join(LAYER_KINDS)}, or leave its layers as they are.",
         )
     if len(found) == 1:
-        found = [Stack(None, found[0].layers, found[0].config, found[0].kind)] if found[0].half != "decoder" else found
+        found = [replace(found[0], half=None)] if found[0].half != "decoder" else found
     if half is None:
         return found
     chosen = [stack for stack in found if stack.half == half]
@@ -139,7 +140,8 @@ def _stack(trunk: PreTrainedModel, path: str, layers: nn.ModuleList) -> Stack:
     if config.model_type == "encoder-decoder":
         config = config.encoder if steps[0] == "encoder" else config.decoder
         half = "encoder" if steps[0] == "encoder" else "decoder"
-    return Stack(half, layers, config, LAYER_KINDS[type(layers[0]).__name__])
+    owner = trunk.get_submodule(path.rpartition(".")[0])
+    return Stack(half, layers, config, LAYER_KINDS[type(layers[0]).__name__], getattr(owner, "config", config))
 
 
 def parts_of(layer: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
@@ -152,6 +154,8 @@ def parts_of(layer: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
 def recount(stack: Stack, chosen: Sequence[int]) -> None:
     """Make the configuration and the layers' own numbers say that `stack` now has the old layers `chosen`, in order."""
     setattr(stack.config, stack.layers_key, len(stack.layers))
+    if stack.own_config is not stack.config:
+        stack.own_config.num_hidden_layers = len(stack.layers)
     sorts = getattr(stack.config, "layer_types", None)
     if isinstance(sorts, list):
         stack.config.layer_types = [sorts[i] for i in chosen]

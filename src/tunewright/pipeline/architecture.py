@@ -18,6 +18,8 @@ from tunewright.model.trainable import Lora
 from tunewright.pipeline.plan import Plan
 from tunewright.recipe.errors import BaseRefusal
 
+_UNSEEN = "no layer and no parameter more or fewer"  # rows that a table had to spare; dropout of the head alone
+
 
 class Architecture(NamedTuple):
     """A sentence, and a line for each thing worth a look."""
@@ -34,7 +36,8 @@ def describe_architecture(plan: Plan) -> Architecture:
              for place in range(len(changes) + 1)]  # fmt: skip
     before, after = (outline_parts(steps[at].trunk, heads[at]) for at in (0, -1))
     details = [f"before: {'; '.join(before)}", *_changes(plan, steps, heads)] if changes else []
-    details += [f"{_count_new(steps[-1])} no base has trained"] if steps[-1].new.tensors or steps[-1].new.rows else []
+    if steps[-1].new.tensors or steps[-1].new.rows:
+        details.append(f"no base has trained {_count_new(steps[-1]):,} of the trunk's parameters")
     for index, phase in enumerate(plan.phases):
         if isinstance(phase.trainable, Lora):
             details += _lora(phase.trainable, steps[-1], f"phase {index}, " if len(plan.phases) > 1 else "")
@@ -79,17 +82,15 @@ def _changes(plan: Plan, steps: list[Skeleton], heads: list[Head | None]) -> Ite
     for place, component in enumerate(plan.recipe.adapt):
         before, after = (outline_parts(steps[at].trunk, heads[at]) for at in (place, place + 1))
         changed = [f"{old} → {new}" for old, new in zip(before, after, strict=True) if old != new]
-        if component.kind == "dropout" and not any("dropout" in part for part in changed):
-            changed.append("dropout as the recipe says")  # of the head, or where it is no module of its own
         options = ", ".join(f"{name} {_listed(value)}" for name, value in component.options.items())
-        yield f"{component.kind}{f' ({options})' if options else ''}: {'; '.join(changed)}"
+        yield f"{component.kind}{f' ({options})' if options else ''}: {'; '.join(changed) or _UNSEEN}"
 
 
-def _count_new(step: Skeleton) -> str:
+def _count_new(step: Skeleton) -> int:
     shapes = {f"trunk.{name}": parameter.shape for name, parameter in step.trunk.named_parameters()}
     numbers = sum(shapes[name].numel() for name in step.new.tensors)
     numbers += sum((stop - start) * shapes[name][1:].numel() for name, (start, stop) in step.new.rows.items())
-    return f"{numbers:,} parameters of the trunk are new:"
+    return numbers
 
 
 def _lora(lora: Lora, step: Skeleton, phase: str) -> Iterator[str]:

@@ -122,8 +122,6 @@ class _Seen:
             return False
 
     def description(self) -> Description:
-        if self.has_plan:
-            return self.plan.description
         description = describe_base(find_base_of(self.file))
         refuse_unfit(description, self.file.recipe.task.kind)
         return description

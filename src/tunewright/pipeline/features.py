@@ -62,6 +62,9 @@ class BaseFeatures:
     def _key(self, encoded: Encoded) -> str:
         parts = {
             "base": dict(self.plan.base.hashes),
+            "adaptations": [repr(adaptation) for adaptation in self.plan.adaptations],
+            "seed": self.plan.recipe.seed if self.plan.adaptations else None,
+            "importance": [_hash_of(s.numpy()) for scores in self.plan.importance.values() for s in scores],
             "pooling": self.plan.recipe.encode.pooling,
             "dtype": self.plan.recipe.compute.dtype,
             "threads": self.plan.recipe.compute.threads,

@@ -19,7 +19,7 @@ import tunewright
 from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded
 from tunewright.data.prepare import Prepared, prepare
 from tunewright.data.spans import tag_names
-from tunewright.model.adaptations import Adaptation, Importance
+from tunewright.model.adaptations import Adaptation, Importance, Tokens
 from tunewright.model.bases import Base, find_base
 from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
@@ -64,6 +64,14 @@ class Plan:
     def caches(self, index: int) -> bool:
         """Whether phase `index` trains a head on pooled vectors of the base, computed once."""
         return self.phases[index].features_fixed and index == 0 and self.encoded["train"].answers_n is None
+
+    @property
+    def untouched(self) -> Plan:
+        """The same with the base as it came, save for words that it has to know to read the rows."""
+        if not self.adaptations:
+            return self
+        words = tuple(adaptation for adaptation in self.adaptations if isinstance(adaptation, Tokens))
+        return replace(self, adaptations=words, importance={})
 
     @property
     def outputs(self) -> int:

@@ -57,6 +57,7 @@ keeps them in `recipe.resolved.json`. An unknown key is an error that names the 
 - A budget is a number with a unit: `5 epochs`, `300 updates`, `2000000 tokens`, `10 minutes`.
 - A component is a name (`lora`) or a mapping with its options (`{kind: lora, rank: 8}`). Where a name fits, a class of
   your own fits as `module:Class`: a dataclass with the same methods as those of its table.
+- `adapt` is a list of such components: `adapt: [{kind: drop_layers, keep: every_second}, {kind: head, units: 128}]`.
 - `tunewright schema` prints the JSON Schema of all this, for editors.
 """
 
@@ -75,6 +76,10 @@ def recipe_json_schema() -> dict[str, Any]:
         described = {"description": phase[axis]["description"]}
         several = {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
         phase[axis] = described | (several if axis == "objective" else one)
+    schema["properties"]["adapt"] = {
+        "description": Recipe.model_fields["adapt"].description, "type": "array",
+        "items": _component_schema("adaptation"), "default": [],
+    }  # fmt: skip
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Tunewright recipe"}
 
 
@@ -95,17 +100,19 @@ def _sections() -> Iterator[str]:
 
 def _axes() -> Iterator[str]:
     yield "# Components\n"
-    for axis in AXES:
-        described = Phase.model_fields[axis].description or ""
+    fields = {axis: Phase.model_fields[axis] for axis in AXES} | {"adaptation": Recipe.model_fields["adapt"]}
+    for axis, field in fields.items():
+        described = field.description or ""
         yield f"## {axis}\n"
         yield f"{described[:1].upper()}{described[1:]}.\n"
         for name, component in VOCABULARY.tables[axis].items():
             yield f"### {axis}: {name}\n"
             yield inspect.cleandoc(component.__doc__ or "") + "\n"
-            yield from _options(component)
+            yield from _options(component, none="none" if axis == "adaptation" else "*decided*")
 
 
-def _options(component: type) -> Iterator[str]:
+def _options(component: type, *, none: str) -> Iterator[str]:
+    """A table of a component's options; `none` is what a default of None means."""
     hints = typing.get_type_hints(component)
     options = option_fields(component)
     if not options:
@@ -115,6 +122,7 @@ def _options(component: type) -> Iterator[str]:
     yield "|---|---|---|"
     for option in options:
         default = "required" if option.default is dataclasses.MISSING else _plain(option.default)
+        default = none if option.default is None else default
         yield _table_row(f"`{option.name}`", _written_type(hints[option.name]), default)
     yield ""
 
@@ -189,13 +197,18 @@ def _component_schema(axis: str) -> dict[str, Any]:
             "title": name,
             "description": _paragraph(component),
             "properties": {"kind": {"const": name}, **weight, **_option_schemas(component)},
-            "required": ["kind"],
+            "required": ["kind", *_required_options(component)],
             "additionalProperties": False,
         }
         for name, component in table.items()
     ]
     own = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ":"}}, "required": ["kind"]}
-    return {"anyOf": [{"enum": list(table)}, {"type": "string", "pattern": ":"}, *mappings, own]}
+    alone = [name for name, component in table.items() if not _required_options(component)]
+    return {"anyOf": [{"enum": alone}, {"type": "string", "pattern": ":"}, *mappings, own]}
+
+
+def _required_options(component: type) -> list[str]:
+    return [option.name for option in option_fields(component) if option.default is dataclasses.MISSING]
 
 
 def _option_schemas(component: type) -> dict[str, Any]:

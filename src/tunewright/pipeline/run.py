@@ -97,6 +97,8 @@ def run(recipe: str | Path, *, overrides: Sequence[str] = (), watcher: Watcher |
             _train(plan, held, features, watching)
         if not held.is_done("judge", plan.id):
             watching.stage("judge")
+            if plan.adaptations:  # what baselines are measured by is the base as it came
+                features = BaseFeatures(plan.untouched, lambda: rebuild(plan.untouched, {}, phases=0))
             judge_run(plan, held, features, registry, name=plan.recipe.name, seconds=time.monotonic() - started)
             held.done("judge", plan.id)
         watching.stage("register")

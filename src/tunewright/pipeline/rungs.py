@@ -146,7 +146,7 @@ def _classes(plan: Plan) -> int | None:
 
 def _untouched(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
     """The base as it came, asked like the model."""
-    model = rebuild(plan, {}, phases=0)
+    model = rebuild(plan.untouched, {}, phases=0)
     if KINDS[plan.recipe.task.kind].answers == "numbers":
         answer_in_units(model, target_scale(plan))
     model = ready_to_serve(model.eval(), str(plan.recipe.compute.dtype))

@@ -69,10 +69,20 @@ class Vocabulary:
                 raise RecipeRefusal(
                     f"Option {name!r} of {component.kind!r} cannot be {value!r}: {reason}.", where=where
                 ) from None
+        lacking = [f for f, field in fields.items() if f not in values and _is_required(field)]
+        if lacking:
+            raise RecipeRefusal(
+                f"{component.kind!r} needs the option {lacking[0]!r}.", where=where,
+                remedy=f"Write it as a mapping: {{kind: {component.kind}, {lacking[0]}: ...}}.",
+            )  # fmt: skip
         try:
             return cls(**values)
         except (ValueError, TypeError) as error:
             raise RecipeRefusal(f"{component.kind!r} cannot be made so: {error}.", where=where) from None
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _converted(value: Any, wanted: Any) -> Any:

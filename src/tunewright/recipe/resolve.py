@@ -75,8 +75,9 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
     )  # fmt: skip
     encode = _encode(filling, recipe, facts)
     blocks = encode.max_length if kind.answers == "nothing" else None
+    fixed = all(vocabulary.find("adaptation", change.kind).features_fixed for change in recipe.adapt)
     phases = tuple(
-        _phase(filling, recipe, i, facts, vocabulary, blocks=blocks) for i in range(len(recipe.phases))
+        _phase(filling, recipe, i, facts, vocabulary, blocks=blocks, fixed=fixed) for i in range(len(recipe.phases))
     )
     compute = filling.section(
         "compute", recipe.compute,
@@ -131,9 +132,13 @@ def _encode(filling: _Filling, recipe: Recipe, facts: Facts) -> Encode:
 
 
 def _phase(
-    filling: _Filling, recipe: Recipe, index: int, facts: Facts, vocabulary: Vocabulary, *, blocks: int | None
-) -> Phase:
-    """A phase without gaps; `blocks` are the tokens of a block where texts are joined and cut into such."""
+    filling: _Filling, recipe: Recipe, index: int, facts: Facts, vocabulary: Vocabulary, *, blocks: int | None,
+    fixed: bool,
+) -> Phase:  # fmt: skip
+    """A phase without gaps; `blocks` are the tokens of a block where texts are joined and cut into such.
+
+    `fixed` says that nothing below the head is new and would train with it.
+    """
     key, phase, kind = f"phases.{index}", recipe.phases[index], recipe.task.kind
     rows = facts.rows["train"]
     trainable = vocabulary.find("trainable", phase.trainable.kind)
@@ -141,7 +146,7 @@ def _phase(
     if blocks:
         per_update = max(1, _TOKENS_OF_BLOCKS // blocks, phase.accumulate)
         why = f"{per_update} blocks of {blocks} tokens"
-    epochs, reason = _epochs(rows, cheap=trainable.features_fixed)
+    epochs, reason = _epochs(rows, cheap=trainable.features_fixed and fixed)
     filled = filling.section(
         key, phase, objective=(recipe.objectives(index), f"the usual one of {kind}"),
         budget=(Budget(amount=epochs, unit="epochs"), reason),

@@ -403,7 +403,8 @@ class Recipe(Section):
         "name: a base that reads with the one and writes with the other"
     )
     adapt: ListOfComponents = Field(
-        (), description="changes of the base's architecture, made in this order before anything is trained"
+        (), description="changes of the base's architecture, made in this order before anything is trained; what they "
+        "add is new and trains with every choice of what trains, as the head does"
     )
     data: Data
     encode: Encode = Encode()
