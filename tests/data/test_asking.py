@@ -6,47 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import tiny_bases
-from tests.tiny_generators import byte_tokenizer, piece_tokenizer, word_tokenizer
+from tests.annotated import LABELS, TOKENIZERS, annotated
+from tests.annotated import located_encoder as encoder
 
 from tunewright.data.asking import BEGINS, ENDS, NOWHERE, ask_answer, ask_tags, count_unseen_spans
-from tunewright.data.encode import Encoder
 from tunewright.data.spans import tag_names
 from tunewright.values import Span
 
-LABELS = ("thing", "time")
 TAGS = tag_names(LABELS)
-TOKENIZERS = {
-    "bert": lambda: tiny_bases.make_tokenizer("bert"), "bytes": byte_tokenizer, "pieces": piece_tokenizer,
-    "words": word_tokenizer,
-}  # fmt: skip
 KINDS = pytest.mark.parametrize("kind", TOKENIZERS)
 few = settings(max_examples=30, deadline=None)
-words = st.sampled_from(["my", "card", "refund", "now", "größe", "日本", "😀", "a-b", "  ", "late."])
-
-
-@st.composite
-def annotated(draw) -> tuple[str, tuple[Span, ...]]:
-    """A text of words and spans of whole words of it, none overlapping."""
-    parts = draw(st.lists(words, min_size=1, max_size=18))
-    text, ends = " ".join(parts), np.cumsum([len(part) + 1 for part in parts]) - 1
-    spans, word = [], 0
-    while word < len(parts):
-        length = draw(st.integers(0, 3))
-        last = min(word + length, len(parts)) - 1
-        start = int(ends[word]) - len(parts[word])
-        if length and parts[word].strip() and parts[last].strip():
-            spans.append(Span(start, int(ends[last]), draw(st.sampled_from(LABELS))))
-        word += max(length, 1)
-    return text, tuple(spans)
-
-
-def encoder(kind: str, *, max_length: int, long="windows", overlap=0, question=False) -> Encoder:
-    return Encoder(
-        max_length=max_length, long=long, overlap=overlap, join="pair" if question else None,
-        inputs=("question", "context") if question else ("text",), tokenizer=TOKENIZERS[kind](),
-        located=int(question),
-    )  # fmt: skip
 
 
 def located(encoded, row: int) -> list[tuple[int, int, int]]:

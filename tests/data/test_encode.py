@@ -169,9 +169,10 @@ def test_tokens_keep_their_characters_in_every_window(kind, texts, max_length, o
 def test_of_a_pair_only_one_text_keeps_its_characters(kind, pair, located, max_length):
     tokenizer = TOKENIZERS[kind]
     encoded = Encoder(max_length, "truncate", 0, "pair", ("a", "b"), tokenizer, located=located).encode([pair])
-    theirs = tokenizer(*pair, truncation=True, max_length=max_length, return_offsets_mapping=True)
-    parts = theirs.sequence_ids(0)
-    expected = [offsets if part == located else (0, 0) for offsets, part in zip(theirs["offset_mapping"], parts, strict=True)]
+    first, second = pair
+    theirs = tokenizer([first], [second], truncation=True, max_length=max_length, return_offsets_mapping=True)
+    parts = zip(theirs["offset_mapping"][0], theirs.sequence_ids(0), strict=True)
+    expected = [offsets if part == located else (0, 0) for offsets, part in parts]
     assert places(encoded) == [visible(expected, pair[located])]
 
 
