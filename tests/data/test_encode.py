@@ -130,6 +130,70 @@ def test_of_two_long_texts_the_shorter_is_cut_and_counted():
     assert encoded.owner_s[-1] == 1 and (encoded.owner_s[:-1] == 0).all()
 
 
+# ---- which characters a token stands for
+
+
+def places(encoded):
+    pairs = zip(encoded.starts_s, encoded.starts_s[1:], strict=False)
+    return [[tuple(pair) for pair in encoded.offsets_n2[a:b].tolist()] for a, b in pairs]
+
+
+def visible(offsets, text):
+    """The library's offsets without white space at their ends; (0, 0) for special tokens and for the other text."""
+    found = []
+    for start, end in offsets:
+        part = text[start:end]
+        left = start + len(part) - len(part.lstrip()) if part.strip() else end
+        found.append((left, left + len(part.strip())))
+    return found
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TOKENIZERS if kind != "cut on the left"])
+@settings(max_examples=30, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=4), max_length=st.integers(6, 20), overlap=st.integers(0, 3))
+def test_tokens_keep_their_characters_in_every_window(kind, texts, max_length, overlap):
+    tokenizer = TOKENIZERS[kind]
+    ours = Encoder(max_length, "windows", overlap, None, ("text",), tokenizer, located=0)
+    encoded = ours.encode([(text,) for text in texts])
+    theirs = [(offsets, text) for text in texts for offsets in tokenizer(
+        text, truncation=True, max_length=max_length, stride=overlap, return_overflowing_tokens=True,
+        return_offsets_mapping=True)["offset_mapping"]]
+    assert places(encoded) == [visible(offsets, text) for offsets, text in theirs]
+    plain = encoder(tokenizer, max_length=max_length, long="windows", overlap=overlap).encode([(t,) for t in texts])
+    assert sequences(plain) == sequences(encoded) and plain.offsets_n2 is None
+
+
+@pytest.mark.parametrize("kind", ["as BERT", "as RoBERTa", "as T5"])
+@settings(max_examples=30, deadline=None)
+@given(pair=st.tuples(TEXTS, TEXTS), located=st.integers(0, 1), max_length=st.integers(8, 40))
+def test_of_a_pair_only_one_text_keeps_its_characters(kind, pair, located, max_length):
+    tokenizer = TOKENIZERS[kind]
+    encoded = Encoder(max_length, "truncate", 0, "pair", ("a", "b"), tokenizer, located=located).encode([pair])
+    first, second = pair
+    theirs = tokenizer([first], [second], truncation=True, max_length=max_length, return_offsets_mapping=True)
+    parts = zip(theirs["offset_mapping"][0], theirs.sequence_ids(0), strict=True)
+    expected = [offsets if part == located else (0, 0) for offsets, part in parts]
+    assert places(encoded) == [visible(expected, pair[located])]
+
+
+def test_white_space_before_a_word_is_not_the_words():
+    ours = Encoder(32, "truncate", 0, None, ("text",), bytes_tokenizer(), located=0)
+    (found,) = places(ours.encode([(" é  b",)]))
+    assert found == [(1, 1), (1, 2), (1, 2), (3, 3), (4, 4), (4, 5)]
+
+
+def test_texts_without_tokens_keep_no_characters():
+    ours = Encoder(12, "truncate", 0, None, ("text",), TOKENIZERS["as BERT"], located=0)
+    assert places(ours.encode([("",)])) == [[(0, 0), (0, 0)]]
+    assert ours.encode([]).offsets_n2.shape == (0, 2) and ours.encode([("lamp",)]).offsets_n2.dtype == np.int32
+
+
+def test_a_tokenizer_that_cannot_say_characters_is_refused():
+    slow = type("Slow", (), {"is_fast": False})()
+    with pytest.raises(DataRefusal, match="Slow does not say which characters"):
+        Encoder(12, "truncate", 0, None, ("text",), slow, located=0)
+
+
 def test_refusing_says_how_many_and_what_the_choices_are():
     ours = encoder(TOKENIZERS["as BERT"], max_length=8, long="refuse")
     assert len(sequences(ours.encode([("my lamp is late",)]))) == 1
@@ -157,7 +221,7 @@ def test_an_encoder_that_cannot_work_is_refused(options, says):
 
 
 def test_an_encoder_survives_json_and_shows_what_the_model_reads():
-    ours = encoder(TOKENIZERS["as BERT"], long="windows", overlap=2)
+    ours = Encoder(12, "windows", 2, None, ("text",), TOKENIZERS["as BERT"], located=0)
     again = Encoder.from_json(json.loads(json.dumps(ours.to_json())), TOKENIZERS["as BERT"])
     assert again == ours
     encoded = again.encode([("lamp late",), (" ".join(WORDS),)])

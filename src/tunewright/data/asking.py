@@ -1,6 +1,7 @@
 """What is asked at each token of an encoded text: its tag, or whether an answer begins or ends there.
 
-Knows encodings and spans; must not know texts, tokenizers or models. Shape legend: n tokens, s sequences, r rows.
+Knows encodings and spans; must not know texts, tokenizers or models. Shape legend: n tokens, s sequences, r rows,
+t tokens of a row, k those that are apart.
 """
 
 from __future__ import annotations
@@ -11,21 +12,27 @@ from dataclasses import replace
 import numpy as np
 
 from tunewright.data.spans import OUTSIDE, tags_of_tokens
-from tunewright.values import Encoded, Span
+from tunewright.values import Encoded, Span, ranges
 
 NOWHERE, BEGINS, ENDS = 0, 1, 2  # of an answer; a token at which it begins and ends has both
 
 
 def ask_tags(encoded: Encoded, spans_r: Sequence[Sequence[Span]] | None, labels: Sequence[str]) -> Encoded:
-    """`encoded` with the tag of every token of a text; without spans each is asked for, and none known."""
+    """`encoded` with the tag of every token of a text; without spans each is asked for, and none known.
+
+    A token that two windows show has one tag, and a window that begins inside a span goes on with it.
+    """
     assert encoded.offsets_n2 is not None
     located_n = encoded.offsets_n2[:, 0] < encoded.offsets_n2[:, 1]
     answers_n = np.where(located_n, OUTSIDE, -1).astype(np.int32)
     if spans_r is not None:
-        for sequence in np.flatnonzero([bool(spans_r[row]) for row in encoded.owner_s]):
-            part = slice(int(encoded.starts_s[sequence]), int(encoded.starts_s[sequence + 1]))
-            tags_t, _ = tags_of_tokens(spans_r[encoded.owner_s[sequence]], encoded.offsets_n2[part], labels)
-            answers_n[part] = np.where(located_n[part], tags_t, -1)
+        for row in np.flatnonzero([bool(spans) for spans in spans_r]):
+            sequences_s, _ = encoded.sequences_of(np.array([row]))
+            places_t = ranges(encoded.starts_s[sequences_s], encoded.lengths_s[sequences_s])
+            places_t = places_t[located_n[places_t]]
+            offsets_k2, token_of_t = np.unique(encoded.offsets_n2[places_t], axis=0, return_inverse=True)
+            tags_k, _ = tags_of_tokens(spans_r[row], offsets_k2, labels)
+            answers_n[places_t] = tags_k[token_of_t.ravel()]
     return replace(encoded, answers_n=answers_n)
 
 

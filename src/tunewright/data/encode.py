@@ -55,7 +55,8 @@ class Encoder:
     `long` says what happens to longer ones: `truncate` cuts them exactly as the tokenizer's own truncation does,
     `windows` reads them in pieces that share `overlap` tokens (of a pair, the longer text), `refuse` raises.
     `inputs` are the names of the input columns; several are joined as a `pair` (two) or as `lines` of one text.
-    `located` is the number of the text whose tokens keep the characters they stand for, None where none do.
+    `located` is the number of the text whose tokens keep the characters they stand for, white space at their ends left
+    out, None where none do.
     """
 
     max_length: int
@@ -166,7 +167,8 @@ class Encoder:
                 return_token_type_ids=False, return_offsets_mapping=located, truncation=False, padding=False,
                 verbose=False,
             )  # fmt: skip
-            yield found["input_ids"], found["offset_mapping"] if located else []
+            offsets = found["offset_mapping"] if located else []
+            yield found["input_ids"], [_visible(one, text) for one, text in zip(offsets, texts[start:], strict=False)]
 
     def _refuse_long(self, lengths_r: np.ndarray) -> None:
         over = int((lengths_r > self.max_length).sum())
@@ -228,6 +230,18 @@ def find_frame(tokenizer: Any, *, pair: bool) -> Frame:
         )  # fmt: skip
     raise DataRefusal("The tokenizer tears the tokens of a text apart, so its special tokens cannot be told.",
                       where=type(tokenizer).__name__, remedy="Use a base with another tokenizer.")
+
+
+def _visible(offsets: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """The characters of tokens without white space at their ends: many tokenizers count the one before a word to it."""
+    found = []
+    for start, end in offsets:
+        while start < end and text[start].isspace():
+            start += 1
+        while start < end and text[end - 1].isspace():
+            end -= 1
+        found.append((start, end))
+    return found
 
 
 def _place_of(wanted: list[int], ids: list[int], start: int) -> int:

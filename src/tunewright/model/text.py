@@ -50,13 +50,14 @@ class TextModel(nn.Module):
         """Vectors [m, d] at the places of `batch` at which a token is asked, and the output layer's weight."""
         assert batch.at_m is not None, "a text model answers at tokens"
         vectors_md = self._read(batch) if self.shape.family == "decoder" else self._decoded(batch)
-        layer, vectors_md = self.trunk.get_output_embeddings(), self._under_vocabulary(vectors_md)
-        if layer.bias is None:
-            return Outputs(logits=None, vectors_md=vectors_md, vocabulary_vd=layer.weight)
+        vectors_md, weight_vd = self._under_vocabulary(vectors_md), self.trunk.get_output_embeddings().weight
+        bias_v = _bias_of_logits(self.trunk)
+        if bias_v is None:
+            return Outputs(logits=None, vectors_md=vectors_md, vocabulary_vd=weight_vd)
         ones_m1 = vectors_md.new_ones(len(vectors_md), 1)  # a bias is the weight of a one
         return Outputs(
             logits=None, vectors_md=torch.cat([vectors_md, ones_m1], dim=1),
-            vocabulary_vd=torch.cat([layer.weight, layer.bias[:, None]], dim=1),
+            vocabulary_vd=torch.cat([weight_vd, bias_v[:, None]], dim=1),
         )  # fmt: skip
 
     def _read(self, batch: Batch) -> Tensor:
@@ -109,6 +110,15 @@ def _decoder_of(trunk: PreTrainedModel) -> nn.Module:
     return writer.base_model if writer is not trunk else trunk.get_decoder()
 
 
+def _bias_of_logits(trunk: PreTrainedModel) -> Tensor | None:
+    """What is added to logits: the output layer's bias, and one that some encoder-decoders (Marian) keep beside it."""
+    layer, beside = trunk.get_output_embeddings(), getattr(trunk, "final_logits_bias", None)
+    if beside is None or not bool(beside.any()):
+        return layer.bias
+    beside_v = beside[0].to(layer.weight.dtype)
+    return beside_v if layer.bias is None else layer.bias + beside_v
+
+
 def _refuse_other_logits(model: TextModel) -> None:
     """Raises BaseRefusal where logits are made otherwise than vector x weight (scaled, capped): training would differ.
 
@@ -127,13 +137,13 @@ def _refuse_other_logits(model: TextModel) -> None:
         ids_st=ids_st, lengths_s=torch.tensor([ids_st.shape[1]]), types_st=types_st, owner_s=torch.zeros(1).long(),
         row_indices_b=torch.zeros(1).long(), targets=None, weights_m=torch.ones(len(at_m)), at_m=at_m,
     )  # fmt: skip
-    was_training = model.training
-    model.eval()
+    was_training = trunk.training
+    trunk.eval()
     with torch.no_grad():
         said_tv = trunk(**given, use_cache=False).logits[0].float()
         seen = model(batch)
         made_tv = nn.functional.linear(seen.vectors_md, seen.vocabulary_vd).float()
-    model.train(was_training)
+    trunk.train(was_training)
     apart = float((said_tv - made_tv).abs().max() / said_tv.abs().max().clamp(min=1e-12))
     exact = trunk.dtype == torch.float32
     if apart > (_PROBE_TOLERANCE if exact else 0.05):
