@@ -6,7 +6,15 @@ import pytest
 
 from tunewright import display
 from tunewright.pipeline.check import CheckReport, Line
-from tunewright.serve.predictor import LabelPrediction, LabelsPrediction, ValuePrediction
+from tunewright.serve.predictor import (
+    AnswerPrediction,
+    LabelPrediction,
+    LabelsPrediction,
+    SpanFound,
+    SpansPrediction,
+    TextPrediction,
+    ValuePrediction,
+)
 
 
 def step(rung: str, value, low=None, high=None) -> dict:
@@ -47,3 +55,26 @@ def test_predictions_of_every_kind_are_said_in_words(capsys):
     )
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["x", "75.0%", "a"], ["none", "b"], ["3.142", "c"]]  # fmt: skip
+
+
+def test_spans_are_said_with_what_they_are_and_alone_with_where_they_lie(capsys):
+    found = SpansPrediction((SpanFound(0, 4, "PER", "Anna", 0.875), SpanFound(8, 12, "LOC", "Köln", 0.5)))
+    display.show_predictions(["Anna in Köln", "hm"], [found, SpansPrediction(())])
+    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()] == ["PER: Anna; LOC: Köln", "none"]
+    display.show_predictions(["Anna in Köln"], [found])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["PER", "Anna", "87.5%", "0–4"], ["LOC", "Köln", "50.0%", "8–12"]]  # fmt: skip
+
+
+def test_an_answer_is_said_with_how_sure_it_is_and_none_as_none(capsys):
+    display.show_predictions(["who?", "why?"], [AnswerPrediction("Anna", 0, 4, 0.75), AnswerPrediction(None)])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["Anna", "75.0%", "who?"], ["no", "answer", "why?"]]  # fmt: skip
+
+
+def test_what_was_written_stands_as_it_is_however_long_and_under_its_own_text(capsys):
+    long = "word " * 60 + "end\n[bold]second line"
+    display.show_predictions(["a"], [TextPrediction(long)])
+    assert capsys.readouterr().out == long + "\n"
+    display.show_predictions(["a", "b"], [TextPrediction("x"), TextPrediction("y")])
+    assert capsys.readouterr().out == "a\nx\n\nb\ny\n"

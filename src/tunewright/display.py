@@ -205,10 +205,16 @@ def _class_table(evaluation: Evaluation) -> Table:
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
-    """One line a text; for a single text its likeliest labels."""
+    """One line a text, or what was written under each; for a single text its likeliest labels, or its spans."""
     console = output()
+    if all(hasattr(prediction, "text") for prediction in predictions):
+        _show_written(console, texts, predictions)
+        return
     if len(predictions) == 1 and (shares := getattr(predictions[0], "probabilities", None)):
         _show_shares(console, shares)
+        return
+    if len(predictions) == 1 and (spans := getattr(predictions[0], "spans", None)):
+        _show_spans(console, spans)
         return
     grid = Table.grid(padding=(0, 2))
     said = [_said(prediction) for prediction in predictions]
@@ -216,7 +222,26 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) ->
     grid.add_column(justify="right", no_wrap=True, min_width=max(len(sure) for _, sure in said))
     grid.add_column(style="dim", no_wrap=True, overflow="ellipsis")
     for text, (one, sure) in zip(texts, said, strict=True):
-        grid.add_row(one, sure, " ".join(text.split()))
+        grid.add_row(Text(one), sure, Text(" ".join(text.split())))
+    console.print(grid)
+
+
+def _show_written(console: Console, texts: Sequence[str], predictions: Sequence[Any]) -> None:
+    """What was written as it stands, of several texts each under its own."""
+    for place, (text, prediction) in enumerate(zip(texts, predictions, strict=True)):
+        if len(texts) > 1:
+            console.print(Text(("\n" if place else "") + " ".join(text.split()), style="dim"), soft_wrap=True)
+        console.print(Text(prediction.text), soft_wrap=True)
+
+
+def _show_spans(console: Console, spans: Sequence[Any]) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for _ in range(2):
+        grid.add_column(justify="right", style="dim", no_wrap=True)
+    for span in spans:
+        grid.add_row(Text(span.label), Text(span.text), f"{span.probability:.1%}", f"{span.start}–{span.end}")
     console.print(grid)
 
 
@@ -240,6 +265,11 @@ def _said(prediction: Prediction) -> tuple[str, str]:
     labels = getattr(prediction, "labels", None)
     if labels is not None:
         return ", ".join(labels) or "none", ""
+    spans = getattr(prediction, "spans", None)
+    if spans is not None:
+        return "; ".join(f"{span.label}: {span.text}" for span in spans) or "none", ""
+    if hasattr(prediction, "answer"):
+        return (prediction.answer, f"{prediction.probability:.1%}") if prediction.answer else ("no answer", "")
     return prediction.label, f"{prediction.probabilities[prediction.label]:.1%}"  # type: ignore[union-attr]
 
 

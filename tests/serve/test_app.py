@@ -19,6 +19,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.serve.chatters import chatter
 from tests.serve.fakes import FakePredictor, opened
 
 from tunewright.recipe.errors import Refusal
@@ -223,10 +224,15 @@ def test_the_models_are_described() -> None:
 def test_the_description_tells_the_truth_about_every_route() -> None:
     async def test(client: httpx.AsyncClient) -> None:
         schema = (await client.get("/openapi.json")).json()
-        assert set(schema["paths"]) == {"/healthz", "/readyz", "/v1/models", "/metrics", "/v1/predict"}
+        posts = {
+            "/v1/predict": {"input": "a"},
+            "/v1/completions": {"prompt": "a", "max_tokens": 2},
+            "/v1/chat/completions": {"messages": [{"role": "user", "content": "a"}], "max_tokens": 2},
+        }
+        assert set(schema["paths"]) == {"/healthz", "/readyz", "/v1/models", "/metrics", *posts}
         for path, methods in schema["paths"].items():
             for method in methods:
-                response = await client.request(method, path, json={"input": "a"} if method == "post" else None)
+                response = await client.request(method, path, json=posts.get(path))
                 assert response.status_code == 200, path
                 open_path = methods[method].get("security") == []
                 stranger = await client.request(method, path, headers={"authorization": ""})
@@ -234,7 +240,7 @@ def test_the_description_tells_the_truth_about_every_route() -> None:
         text = json.dumps(schema)
         assert all(f'"{name}"' in text for name in re.findall(r"#/components/schemas/(\w+)", text))
 
-    talk(test)
+    talk(test, chatter_at_1=chatter())
 
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:

@@ -56,7 +56,10 @@ class Page:
 
     @classmethod
     def read(cls) -> Page:
-        text = (files("tunewright.serve") / "web" / "index.html").read_text(encoding="utf-8")
+        web = files("tunewright.serve") / "web"
+        text, style, script = ((web / name).read_text("utf-8") for name in ("index.html", "page.css", "page.js"))
+        text = text.replace("<style></style>", f"<style>\n{style}</style>")
+        text = text.replace("<script></script>", f"<script>\n{script}</script>")
         policy = (
             f"default-src 'none'; script-src {_hashes(text, 'script')}; style-src {_hashes(text, 'style')}; "
             "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

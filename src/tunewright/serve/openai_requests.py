@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -25,6 +25,7 @@ from tunewright.serve.protocol import ApiError, parse_json
 from tunewright.values import Turn
 
 _NOTHING = "no effect"
+_DEEPEST = 64
 _Text = Annotated[str, Field(min_length=1)]
 _Asked = TypeVar("_Asked", bound="AnswerOptions")
 
@@ -259,46 +260,71 @@ def _read(body: bytes, shape: type[_Asked]) -> tuple[dict[str, Any], _Asked]:
     values = parse_json(body)
     if not isinstance(values, dict):
         raise ApiError(400, "not_an_object", "The body must be a JSON object.")
+    _refuse_deep(values)
     try:
         asked = shape.model_validate(values)
     except ValidationError as problem:
         _refuse_shape(problem, shape)
-    except RecursionError:
-        raise ApiError(400, "nested_too_deeply", "The body is nested too deeply.") from None
     unfit = next(((key, fault) for key, value in values.items() if (fault := find_unfit_text(value))), None)
     if unfit is not None:
         _refuse(unfit[0], f"A text in {unfit[0]!r} {unfit[1]}.", code="invalid_text")
     return values, asked
 
 
+def _refuse_deep(values: dict[str, Any]) -> None:
+    """Schemas and tools are walked by functions that call themselves, so their depth is bounded."""
+    level: list[Any] = [values]
+    for _ in range(_DEEPEST):
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)
+                 if isinstance(inner, (dict, list))]  # fmt: skip
+        if not level:
+            return
+    raise ApiError(400, "nested_too_deeply", f"The body is nested more than {_DEEPEST} levels deep.")
+
+
 def _refuse_shape(problem: ValidationError, shape: type[BaseModel]) -> NoReturn:
-    """The error that lies deepest: of a value that could be one of several things, the one it is most like."""
-    error = max(problem.errors(include_url=False), key=lambda one: len(one["loc"]))
+    """Of a value that could be one of several things, the error of the one that it is most like."""
+    errors = problem.errors(include_url=False)
+    error = max(errors, key=lambda one: (not one["type"].endswith("_type"), len(one["loc"])))
     names = [part for part in error["loc"] if isinstance(part, int) or re.fullmatch(r"[a-z_]+", part)]
-    names = [part for part in names if part not in ("str", "none", "constrained")]
+    names = [part for part in names if part not in ("str", "none")]
     param = ".".join(str(part)[:64] for part in names) or str(error["loc"][-1])[:64]
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])[:64]
-        known = shape.model_fields if len(error["loc"]) == 1 else ()
-        _refuse(param, f"There is no parameter {key!r} here.{nearest(key, known)}", code="unknown_key")
+        hint = nearest(key, shape.model_fields) if len(error["loc"]) == 1 else ""
+        _refuse(param, f"There is no parameter {key!r} here.{hint}", code="unknown_key")
     if error["type"] == "missing":
         _refuse(param, f"The key {param!r} is missing.", code="missing_key")
-    described = shape.model_fields[names[0]].description if len(names) == 1 and names[0] in shape.model_fields else None
-    _refuse(param, f"{param!r} cannot be {_shown(error)}: {_expected(error)}{f' ({described})' if described else ''}.",
+    why = _description(shape, [part for part in names if isinstance(part, str)])
+    _refuse(param, f"{param!r} cannot be {_shown(error['input'])}: {_expected(error)}{f' ({why})' if why else ''}.",
             code="unsupported_value" if error["type"] in ("literal_error", "none_required") else "wrong_value")
+
+
+def _description(shape: type[BaseModel], names: Sequence[str]) -> str:
+    """What is said of the field that `names` lead to, "" where nothing is."""
+    field = shape.model_fields.get(names[0]) if names else None
+    if field is None:
+        return ""
+    inner = [part for part in _parts(field.annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
+    deeper = [_description(part, names[1:]) for part in inner] if names[1:] else []
+    return next(filter(None, deeper), "") if names[1:] else field.description or ""
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """What a type is made of, at any depth, itself included."""
+    return [annotation, *(part for one in get_args(annotation) for part in _parts(one))]
 
 
 def _expected(error: ErrorDetails) -> str:
     if error["type"] == "none_required":
         return "it must be left out"
-    return error["msg"][0].lower() + error["msg"][1:].replace("Input", "it")
+    if error["type"] == "too_long":
+        return f"it should have at most {error['ctx']['max_length']}"
+    return error["msg"][0].lower() + error["msg"][1:].replace(" after validation", "")
 
 
-def _shown(error: ErrorDetails) -> str:
-    try:
-        text = json.dumps(error["input"], ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = str(error["input"])
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:60] + "…"
 
 

@@ -20,7 +20,7 @@ from tunewright.model.constrain import Constraint, JsonOf
 from tunewright.model.decoder import end_tokens, refuse_impossible
 from tunewright.model.sampling import Sampling
 from tunewright.model.token_bytes import TokenBytes
-from tunewright.recipe.errors import DataRefusal, RecipeRefusal
+from tunewright.recipe.errors import DataRefusal
 from tunewright.serve.tool_calls import CallForm
 from tunewright.values import Turn
 
@@ -141,10 +141,7 @@ class Orders:
         key = json.dumps(schema)
         with self._encoding:
             if key not in self._forms:
-                try:
-                    form = JsonOf(dict(schema), self._token_bytes)
-                except RecursionError:
-                    raise RecipeRefusal("The schema is nested too deeply.", where="schema") from None
+                form = JsonOf(dict(schema), self._token_bytes)
                 if len(self._forms) == _FORMS_KEPT:
                     del self._forms[next(iter(self._forms))]
                 self._forms[key] = form

@@ -279,13 +279,19 @@ def _told(*, param: str | None = None) -> Iterator[None]:
     except Closed:
         raise not_ready("draining") from None
     except TooLong as refusal:
-        message = f"{refusal.what} {refusal.remedy}"
-        raise ApiError(400, "context_length_exceeded", message, param=param) from None
+        raise ApiError(400, "context_length_exceeded", _sentences(refusal), param=param) from None
     except RecipeRefusal as refusal:
-        param = "response_format" if refusal.where.startswith("schema") else refusal.where or param
-        raise ApiError(400, "refused", f"{refusal.what} {refusal.remedy}".strip(), param=param) from None
+        where = refusal.where.partition(",")[0]
+        param = f"response_format.json_schema.{where}" if where.startswith("schema") else where or param
+        raise ApiError(400, "refused", _sentences(refusal), param=param) from None
     except Refusal as refusal:
-        raise ApiError(400, "refused", str(refusal), param=param) from None
+        message = str(refusal) if param == "input" else _sentences(refusal)  # of several inputs it says which
+        raise ApiError(400, "refused", message, param=param) from None
+
+
+def _sentences(refusal: Refusal) -> str:
+    """What is wrong and what to do, without a place in a recipe or file."""
+    return f"{refusal.what} {refusal.remedy[:1].upper()}{refusal.remedy[1:]}".strip()
 
 
 def _refuse_unreadable(served: Served, asked: TextAsked) -> None:

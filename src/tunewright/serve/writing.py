@@ -193,7 +193,10 @@ class Writer:
                 answers = decoder.step()
             except Exception as error:
                 _log.exception("the model failed while it wrote")
-                self._tell([(writing, error) for writing in {place.writing for place in present.values()}], [], 0.0)
+                hit = {place.writing for place in present.values()}
+                with self._wake:
+                    self._unqueue(hit)
+                self._tell([(writing, error) for writing in hit], [], 0.0)
                 decoder, present = self._new_decoder(), {}
                 continue
             self._tell_news(present, answers, (time.perf_counter() - began) / max(len(answers), 1))
@@ -207,9 +210,7 @@ class Writer:
     def _drop_leavers(self, decoder: Decoder, present: dict[Answer, _Place]) -> None:
         with self._wake:
             leaving, self._leaving = set(self._leaving), []
-            for writing in leaving & set(self._queue):
-                self._queue.remove(writing)
-                self._tokens_waiting -= writing.tokens_waiting
+            self._unqueue(leaving)
         if not leaving:
             return
         facts = []
@@ -219,6 +220,12 @@ class Writer:
                 facts.append(_fact(answer, place))
                 del present[answer]
         self._tell([], facts, 0.0)
+
+    def _unqueue(self, writings: set[Writing]) -> None:
+        """None of their answers waits any more; to be called with `_wake` held."""
+        for writing in writings & set(self._queue):
+            self._queue.remove(writing)
+            self._tokens_waiting -= writing.tokens_waiting
 
     def _admit(self, decoder: Decoder, present: dict[Answer, _Place]) -> None:
         """The next answer of each request in turn, while there are places."""
