@@ -77,6 +77,8 @@ if template:
     text = tokenizer.apply_chat_template(
         [{{"role": role, "content": content}} for role, content in said if content],
         chat_template=template["source"], add_generation_prompt=True, tokenize=False)
+elif encoder["reads"] == "blocks":
+    text = tokenizer.eos_token + text  # as in training, a text begins where another ended
 inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("start") is not None)
 read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
 with torch.inference_mode():
