@@ -128,11 +128,11 @@ class TurnEncoder:
         return [(self.tokenizer.decode(part), trained) for part, trained in stretches]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the tokenizer, which is saved by its own means."""
+        """Everything but the tokenizer, which is saved by its own means; `ends` are for readers without this class."""
         template = None if self.template is None else {"source": self.template.source, "special": self.template.special}
         return {"reads": "turns", "max_length": self.max_length, "long": self.long, "template": template,
                 "start": self.start, "inputs": list(self.inputs), "prompts": list(self.prompts),
-                "system": self.system, "room": self.room}  # fmt: skip
+                "system": self.system, "room": self.room, "ends": sorted(self.end_ids())}  # fmt: skip
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any], tokenizer: Any) -> TurnEncoder:

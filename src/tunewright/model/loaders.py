@@ -84,16 +84,22 @@ With a chat template TEXT is what the user says."""
 import json, pathlib, sys
 import torch
 from {module} import {trunk_class}
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GenerationConfig
 here = pathlib.Path(__file__).resolve().parent
 encoder = json.loads((here / "encoder.json").read_text("utf-8"))
+tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
 trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
-{adapter}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
-template, text = encoder.get("template"), sys.argv[1]
+trunk.generation_config = GenerationConfig(
+    decoder_start_token_id=encoder.get("start"), eos_token_id=encoder.get("ends", tokenizer.eos_token_id),
+    pad_token_id=tokenizer.pad_token_id)
+{adapter}template, text = encoder.get("template"), sys.argv[1]
 if template:
-    messages = [{{"role": "user", "content": text}}]
+    said = [("system", encoder["system"]), ("user", text)]
     text = tokenizer.apply_chat_template(
-        messages, chat_template=template["source"], add_generation_prompt=True, tokenize=False)
+        [{{"role": role, "content": content}} for role, content in said if content],
+        chat_template=template["source"], add_generation_prompt=True, tokenize=False)
+elif encoder["reads"] == "blocks":
+    text = tokenizer.eos_token + text  # as in training, a text begins where another ended
 inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("start") is not None)
 read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
 with torch.inference_mode():
