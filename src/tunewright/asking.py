@@ -15,7 +15,7 @@ from tunewright.data.read import FORMATS
 from tunewright.pipeline.evaluate import find, load, recipe_of
 from tunewright.recipe.errors import DataRefusal, Refusal
 from tunewright.serve.app import new_token
-from tunewright.serve.predictor import Input, Prediction, Predictor
+from tunewright.serve.predictor import Input, Prediction, Predictor, Row
 from tunewright.store.registry import Version
 
 _SHORTEST_TOKEN = 16  # characters
@@ -51,17 +51,21 @@ def answer(model: str, texts: Sequence[str], *, file: Path | None, stdin: TextIO
         predictor = load(model)
         rows, _ = read_rows(recipe_of(found.folder), file, root=Path(), labels=predictor.labels, answers="if_present")
         shown = tuple(" | ".join(row) for row in rows.inputs)
-        return _answered(predictor, rows.inputs, shown, rows.ids)
+        return _answered(predictor, list(rows.inputs), shown, rows.ids)
     given = list(_lines(file, stdin) if file is not None or list(texts) in ([], ["-"]) else texts)
     if not given:
         where = str(file) if file is not None else "standard input"
         raise DataRefusal("There is no text to predict.", where=where, remedy="Give at least one line of text.")
     predictor = load(model)
-    return _answered(predictor, [_input(text, predictor) for text in given], tuple(given), ())
+    rows_given = predictor.rows([_input(text, predictor) for text in given])
+    return _answered(predictor, rows_given, tuple(given), ())
 
 
-def _answered(predictor: Predictor, inputs: Sequence[Input], texts: tuple[str, ...], ids: tuple[str, ...]) -> Answered:
-    predictions = predictor.answers(predictor.outputs(inputs))
+def _answered(predictor: Predictor, rows: list[Row], texts: tuple[str, ...], ids: tuple[str, ...]) -> Answered:
+    predictions: Sequence[Prediction] = (
+        predictor.search(rows) if ids and predictor.task == "retrieval"  # the passages of a file are what is searched
+        else predictor.answers(predictor.outputs_of_rows(rows), rows)
+    )  # fmt: skip
     return Answered(predictor.name, predictor.version, texts, ids, tuple(predictions))
 
 

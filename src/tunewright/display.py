@@ -194,8 +194,11 @@ def _class_table(evaluation: Evaluation) -> Table:
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
-    """One line a text; for a single text its likeliest labels."""
+    """One line a text; for a single text its likeliest labels, for a query the passages found."""
     console = output()
+    if all(hasattr(prediction, "nearest") for prediction in predictions):
+        _show_found(console, texts, predictions)
+        return
     if len(predictions) == 1 and (shares := getattr(predictions[0], "probabilities", None)):
         _show_shares(console, shares)
         return
@@ -206,6 +209,20 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) ->
     grid.add_column(style="dim", no_wrap=True, overflow="ellipsis")
     for text, (one, sure) in zip(texts, said, strict=True):
         grid.add_row(one, sure, " ".join(text.split()))
+    console.print(grid)
+
+
+def _show_found(console: Console, texts: Sequence[str], predictions: Sequence[Any]) -> None:
+    """Each query with its own passage, and under it the nearest ones with their cosines."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True, min_width=6)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    for text, prediction in zip(texts, predictions, strict=True):
+        own = f"its own {prediction.value:.3f} at place {prediction.place:,}"
+        grid.add_row("", Text(" ".join(text.split()), style="bold"))
+        for found in prediction.nearest:
+            grid.add_row(f"{found.value:.3f}", Text(" ".join(found.passage.split()), style="dim"))
+        grid.add_row("", Text(own, style="green" if prediction.place == 1 else "yellow"))
     console.print(grid)
 
 
