@@ -19,9 +19,10 @@ from torch import nn
 from tunewright.model.bases import Base, find_base
 from tunewright.model.build import build_model
 from tunewright.model.describe import Description, describe
-from tunewright.model.heads import TaskModel
+from tunewright.model.heads import TaskModel, VectorModel
 from tunewright.model.trainable import TRAINABLE, Trainable, select
 from tunewright.recipe.schema import Budget
+from tunewright.recipe.tasks import KINDS
 from tunewright.train.engine import Pieces, Training, UpdateFact
 from tunewright.train.material import Material, Tokens
 from tunewright.train.objectives.supervised import Supervised
@@ -30,15 +31,16 @@ from tunewright.train.schedules import Shuffled
 from tunewright.values import Encoded
 
 CLASSES = 3
+_OUTPUTS = {"regression": 1, "similarity": 0, "retrieval": 0}
 
 
 @functools.cache
-def _template(family: str, kind: str, dropout: float) -> TaskModel:
+def _template(family: str, kind: str, dropout: float) -> TaskModel | VectorModel:
     with _tiny_base(family) as base:
         description = describe(base)
         model = build_model(
-            base, description, kind=kind, outputs=1 if kind == "regression" else CLASSES, pooling=description.pooling,
-            seed=5, dropout=dropout,
+            base, description, kind=kind, outputs=_OUTPUTS.get(kind, CLASSES), pooling=description.pooling, seed=5,
+            dropout=dropout,
         )  # fmt: skip
     set_dropout(model, dropout)
     return model
@@ -56,7 +58,9 @@ def _tiny_base(family: str) -> Iterator[Base]:
         yield find_base(str(make_tiny_base(Path(folder), family)), root=Path("."))
 
 
-def tiny_model(family: str = "bert", *, kind: str = "classification", dropout: float = 0.0) -> TaskModel:
+def tiny_model(
+    family: str = "bert", *, kind: str = "classification", dropout: float = 0.0
+) -> TaskModel | VectorModel:
     """A new model on a tiny base, the same weights each time, with one dropout everywhere."""
     return copy.deepcopy(_template(family, kind, dropout))
 
@@ -74,23 +78,59 @@ def set_dropout(model: nn.Module, p: float) -> None:
 def tiny_rows(
     *, rows: int = 24, kind: str = "classification", seed: int = 0, weights: Sequence[float] | None = None
 ) -> Tokens:
-    """Rows of 3 to 12 tokens; words 10, 11 and 12 stand for the classes and tell the answer."""
+    """Rows of 3 to 12 tokens; words 10, 11 and 12 stand for the classes and tell the answer.
+
+    Of similarity and retrieval as `tiny_pairs`.
+    """
+    if KINDS[kind].compares:
+        return tiny_pairs(rows=rows, kind=kind, seed=seed, weights=weights)
     generator = np.random.default_rng(seed)
     classes = generator.integers(0, CLASSES, rows)
     classes[:CLASSES] = np.arange(CLASSES)
     sequences = [[2, 10 + int(c), *generator.integers(20, 200, generator.integers(0, 10)).tolist(), 3] for c in classes]
-    encoded = Encoded(
-        tokens_n=np.array([i for sequence in sequences for i in sequence], dtype=np.int32),
-        starts_s=np.cumsum([0, *map(len, sequences)]),
-        owner_s=np.arange(rows),
-        types_n=None,
-        cut_r=np.zeros(rows, dtype=np.int64),
-    )
     targets = {
         "classification": classes.astype(np.int64),
         "multi_label": np.tril(np.ones((CLASSES, CLASSES), dtype=np.float32))[classes],
         "regression": (classes - 1).astype(np.float32),
     }[kind]
+    return _tokens(sequences, targets, weights)
+
+
+def tiny_pairs(
+    *, rows: int = 24, kind: str = "retrieval", seed: int = 0, weights: Sequence[float] | None = None
+) -> Tokens:
+    """Rows of two texts of 3 to 12 tokens, whose second word tells whether they belong together.
+
+    Graded 0, 0.5 and 1 by how near these words are; or queries and passages that share a word of their own, where rows
+    0 and 1 have one query with two passages, and rows 2 and 3 two queries with one passage.
+    """
+    generator = np.random.default_rng(seed)
+    firsts, seconds = np.arange(rows), np.arange(rows)
+    if kind == "similarity":
+        firsts, seconds = generator.integers(0, CLASSES, (2, rows))
+    first_texts, second_texts = ([_text(word, generator) for word in words.tolist()] for words in (firsts, seconds))
+    numbers = np.arange(2 * rows).reshape(2, rows).T
+    if kind == "retrieval":
+        first_texts[1], numbers[1, 0] = first_texts[0], numbers[0, 0]
+        second_texts[3], numbers[3, 1] = second_texts[2], numbers[2, 1]
+    targets = (1 - np.abs(firsts - seconds) / 2).astype(np.float32) if kind == "similarity" else numbers
+    return _tokens([text for pair in zip(first_texts, second_texts, strict=True) for text in pair], targets, weights)
+
+
+def _text(word: int, generator: np.random.Generator) -> list[int]:
+    return [2, 10 + word, *generator.integers(60, 200, generator.integers(0, 10)).tolist(), 3]
+
+
+def _tokens(texts: Sequence[Sequence[int]], targets: np.ndarray, weights: Sequence[float] | None) -> Tokens:
+    rows = len(targets)
+    encoded = Encoded(
+        tokens_n=np.array([i for text in texts for i in text], dtype=np.int32),
+        starts_s=np.cumsum([0, *map(len, texts)]),
+        owner_s=np.arange(len(texts)),
+        types_n=None,
+        cut_r=np.zeros(rows, dtype=np.int64),
+        texts=len(texts) // rows,
+    )
     weights_r = np.ones(rows, dtype=np.float32) if weights is None else np.array(weights, dtype=np.float32)
     return Tokens(encoded, targets, weights_r, tuple(f"row-{i}" for i in range(rows)), pad_id=0)
 
@@ -115,7 +155,7 @@ def tiny_pieces(**changes: Any) -> Pieces:
 
 
 def tiny_training(
-    model: TaskModel | None = None,
+    model: TaskModel | VectorModel | None = None,
     material: Material | None = None,
     *,
     trainable: Trainable | None = None,

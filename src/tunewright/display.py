@@ -205,10 +205,13 @@ def _class_table(evaluation: Evaluation) -> Table:
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
-    """One line a text, or what was written under each; for a single text its likeliest labels, or its spans."""
+    """One line a text, or what was written or found under each; for a single text its likeliest labels, or its spans."""
     console = output()
     if all(hasattr(prediction, "text") for prediction in predictions):
         _show_written(console, texts, predictions)
+        return
+    if all(hasattr(prediction, "nearest") for prediction in predictions):
+        _show_found(console, texts, predictions)
         return
     if len(predictions) == 1 and (shares := getattr(predictions[0], "probabilities", None)):
         _show_shares(console, shares)
@@ -242,6 +245,20 @@ def _show_spans(console: Console, spans: Sequence[Any]) -> None:
         grid.add_column(justify="right", style="dim", no_wrap=True)
     for span in spans:
         grid.add_row(Text(span.label), Text(span.text), f"{span.probability:.1%}", f"{span.start}–{span.end}")
+    console.print(grid)
+
+
+def _show_found(console: Console, texts: Sequence[str], predictions: Sequence[Any]) -> None:
+    """Each query with its own passage, and under it the nearest ones with their cosines."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True, min_width=6)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    for text, prediction in zip(texts, predictions, strict=True):
+        own = f"its own {prediction.value:.3f} at place {prediction.place:,}"
+        grid.add_row("", Text(" ".join(text.split()), style="bold"))
+        for found in prediction.nearest:
+            grid.add_row(f"{found.value:.3f}", Text(" ".join(found.passage.split()), style="dim"))
+        grid.add_row("", Text(own, style="green" if prediction.place == 1 else "yellow"))
     console.print(grid)
 
 

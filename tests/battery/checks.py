@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import yaml
-from tests.battery.choices import AT_REST, KINDS, PLAIN, Choice, options_of, outcome, recipe_of, rows, training_of
+from tests.battery.choices import AT_REST, PLAIN, Choice, options_of, outcome, recipe_of, rows, training_of
 from tests.tiny_training import gradients_of, masters_of, run, tiny_model, tiny_rows
 
 from tunewright.model.predict import forward_rows, make_batch, pooled_rows
@@ -26,7 +26,7 @@ from tunewright.train.material import Tokens
 from tunewright.values import Batch, Context, Encoded
 
 UPDATE = np.arange(24)
-KNOWN_NEEDS = frozenset({"targets", "teacher"})  # fields of Context that a piece may ask for
+KNOWN_NEEDS = frozenset({"targets", "teacher", "whole_update"})  # what a piece may ask for
 
 
 def norm_of(gradients: dict[str, torch.Tensor]) -> float:
@@ -104,7 +104,8 @@ def rows_of_no_weight_contribute_nothing(choice: Choice, kind: str) -> None:
 def _scrambled(material: Tokens, places: list[int]) -> Tokens:
     tokens, targets = material.encoded.tokens_n.copy(), material.targets.copy()
     for i in places:
-        tokens[material.encoded.starts_s[i] + 1 : material.encoded.starts_s[i + 1] - 1] = 77
+        for j in material.encoded.sequences_of(np.array([i]))[0]:
+            tokens[material.encoded.starts_s[j] + 1 : material.encoded.starts_s[j + 1] - 1] = 77
         targets[i] = targets[(i + 1) % len(targets)]
     return replace(material, encoded=replace(material.encoded, tokens_n=tokens), targets=targets)
 
@@ -158,11 +159,26 @@ def needs_and_provides_are_true(choice: Choice) -> None:
     batch = training.material.batch(UPDATE)
     blind = dataclasses.replace(batch, targets=None)
     try:
-        objective.values(Context(blind, training.model(batch), "classification"))
+        objective.values(Context(blind, training.model(batch), training.pieces.kind))
         read = False
     except (AssertionError, TypeError, AttributeError):
         read = True
     assert read is ("targets" in cls.needs), "needs says otherwise than the computation"
+
+
+def rows_depend_on_their_company_where_it_is_said(choice: Choice, kind: str) -> None:
+    """The value of a row beside others is its value beside none of them, unless the objective needs the whole update."""
+    training = training_of(choice, kind=kind)
+
+    def values(rows: np.ndarray) -> torch.Tensor:
+        batch = training.material.batch(rows)
+        with torch.no_grad():
+            context = Context(batch, training.model.eval()(batch), kind)
+            return torch.stack([objective.values(context) for objective, _ in training.pieces.objectives]).sum(0)
+
+    together, apart = values(UPDATE), torch.cat([values(part) for part in np.array_split(UPDATE, 2)])
+    coupled = any("whole_update" in objective.needs for objective, _ in training.pieces.objectives)
+    assert torch.allclose(together, apart, atol=1e-5) is not coupled, "company is felt, or not, otherwise than said"
 
 
 def options_survive_the_round_trip(choice: Choice) -> None:
@@ -430,7 +446,7 @@ def kept_weights_come_back() -> None:
 
 
 def the_loss_told_is_the_loss_of_the_update() -> None:
-    for kind in KINDS:
+    for kind in PLAIN.kinds:
         weights = np.linspace(0.1, 2, 24).tolist()
         material = rows(kind=kind, weights=weights)
         training = training_of(PLAIN, kind=kind, material=material, rows_per_update=24, accumulate=5)
@@ -454,7 +470,8 @@ def _loss_by_hand(model, batch: Batch, kind: str) -> float:
 
 OF_CHOICES = (needs_and_provides_are_true, is_documented, reaches_what_is_selected, features_are_fixed_where_it_is_said)
 OF_CHOICES_AND_KINDS = (
-    finite, rows_of_no_weight_contribute_nothing, order_of_rows_does_not_matter, number_of_passes_does_not_matter
+    finite, rows_of_no_weight_contribute_nothing, order_of_rows_does_not_matter, number_of_passes_does_not_matter,
+    rows_depend_on_their_company_where_it_is_said,
 )  # fmt: skip
 OF_ALL = (
     trainables_select_different_parameters, schedules_order_rows_differently, each_row_trains_once_an_epoch,

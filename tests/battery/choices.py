@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tests.tiny_training import CLASSES, masters_of, run, tiny_description, tiny_model, tiny_rows
 
+from tunewright.model.build import has_head
 from tunewright.model.predict import forward_rows
 from tunewright.model.trainable import select
 from tunewright.recipe.read import AXES
@@ -21,8 +22,13 @@ from tunewright.train.engine import Training
 from tunewright.train.material import Tokens
 from tunewright.train.optimizers import Masters
 
-KINDS = ("classification", "multi_label", "regression")
+KINDS = ("classification", "multi_label", "regression", "similarity", "retrieval")
 _PLAIN = {"schedule": "shuffled", "optimizer": {"kind": "adamw", "rate": 2e-3, "warmup": 0.0}}
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "classification": {"input": "text", "output": "answer"},
+    "similarity": {"input": ["text", "other"], "output": "answer"},
+    "retrieval": {"input": ["text", "other"]},
+}
 # Values away from rest for options whose type does not tell one, or where another value would not be seen on 24 rows.
 _AWAY: dict[tuple[str, str], Any] = {
     ("lora", "targets"): "attention",
@@ -31,6 +37,8 @@ _AWAY: dict[tuple[str, str], Any] = {
     ("adamw", "clip"): 0.05,
     ("adamw", "warmup"): 0.5,
     ("length_grouped", "pool"): 1,
+    ("contrastive", "temperature"): 0.1,  # half of the default would double what rounding does
+    ("cosent", "temperature"): 0.1,
 }
 
 
@@ -54,9 +62,9 @@ class Choice:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of task it fits."""
+        """The kinds of task it fits, the simplest first."""
         if self.axis != "objective":
-            return KINDS
+            return tuple(kind for kind in KINDS if has_head(kind) or self.name != "head")
         return tuple(kind for kind in KINDS if self.cls(**self.options).refusal(kind) is None)
 
 
@@ -91,23 +99,26 @@ AWAY = [
 PLAIN = Choice("objective", "supervised")
 
 
-def recipe_of(choice: Choice, *, kind: str = "classification", **phase: Any) -> Recipe:
+def recipe_of(choice: Choice, *, kind: str | None = None, **phase: Any) -> Recipe:
+    """Of a task of `kind`, by default the first that the choice fits."""
+    kind = kind or choice.kinds[0]
     plain = {"budget": "3 updates", "rows_per_update": 8, **_PLAIN, **phase}
     base = plain.get(choice.axis, {})
     same = isinstance(base, dict) and base.get("kind") == choice.name
     options = {**base, **choice.options} if same else choice.options
     component = {"kind": choice.name, **{k: v for k, v in options.items() if k != "kind"}}
     return Recipe.model_validate({
-        "name": "battery", "base": "minilm", "task": {"kind": kind, "input": "text", "output": "answer"},
+        "name": "battery", "base": "minilm", "task": {"kind": kind, **_COLUMNS.get(kind, _COLUMNS["classification"])},
         "data": {"train": "rows.csv"}, "seed": 3, "phases": [{**plain, choice.axis: component}],
     })  # fmt: skip
 
 
 def training_of(
-    choice: Choice = PLAIN, *, kind: str = "classification", material: Tokens | None = None, dropout: float = 0.0,
+    choice: Choice = PLAIN, *, kind: str | None = None, material: Tokens | None = None, dropout: float = 0.0,
     dtype: torch.dtype = torch.float32, family: str = "bert", **phase: Any,
 ) -> Training:  # fmt: skip
     """The training that a recipe with this choice asks for."""
+    kind = kind or choice.kinds[0]
     recipe = recipe_of(choice, kind=kind, **phase)
     plan = plan_phase(recipe, 0)
     material = rows(kind=kind) if material is None else material

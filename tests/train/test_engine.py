@@ -18,8 +18,11 @@ from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_wi
 from tunewright.model.trainable import TRAINABLE
 from tunewright.train import engine
 from tunewright.train.engine import NotFinite, Training, seed_of
+from tunewright.train.objectives.contrastive import Contrastive
+from tunewright.train.objectives.cosent import CoSent
 from tunewright.train.objectives.supervised import Supervised
 from tunewright.train.schedules import LengthGrouped
+from tunewright.values import Context
 
 KINDS = ("classification", "multi_label", "regression")
 
@@ -111,6 +114,66 @@ def test_passes_hold_every_row_once_and_fit_their_tokens(accumulate, tokens_per_
     assert len(passes) >= min(accumulate, len(rows))
     lengths = training.material.lengths_r
     assert all(len(part) == 1 or len(part) * lengths[part].max() <= tokens_per_pass for part in passes)
+
+
+# ---- gradients cached
+
+
+def coupled(kind: str, *, dropout: float = 0.0, **changes) -> Training:
+    """A training whose loss sees all rows of an update side by side."""
+    chosen = {"retrieval": Contrastive(), "similarity": CoSent()}[kind]
+    return tiny_training(
+        tiny_model(kind=kind, dropout=dropout), None, kind=kind, objectives=[(chosen, 1.0)], rows_per_update=24,
+        **changes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["retrieval", "similarity"])
+def test_rows_meet_all_others_of_an_update_whatever_the_number_of_passes(kind):
+    """A loss of each pass alone would lack most rivals and pairs, and be smaller."""
+    training = coupled(kind)
+    whole, expected = next(training.updates()), gradients_of(coupled(kind), np.arange(24))
+    assert whole.passes == 1
+    for passes in (2, 24):
+        fact = next(coupled(kind, accumulate=passes).updates())
+        assert fact.passes == passes and fact.loss == pytest.approx(whole.loss, rel=1e-6)
+        seen = gradients_of(coupled(kind, accumulate=passes), np.arange(24))
+        assert norm_of({n: seen[n] - expected[n] for n in expected}) < 1e-6 * norm_of(expected)
+    (objective, _), = training.pieces.objectives
+    parts = [training.material.batch(part) for part in np.array_split(np.arange(24), 2)]
+    apart = [objective.values(Context(part, training.model.eval()(part), kind)).mean().item() for part in parts]
+    assert np.mean(apart) < 0.9 * whole.loss
+
+
+def test_several_objectives_are_added_up_over_cached_gradients_too():
+    def once(*objectives, **changes):
+        training = coupled("similarity", **changes)
+        training.pieces = replace(training.pieces, objectives=objectives)
+        return gradients_of(training, np.arange(24))
+
+    both = once((CoSent(), 1.0), (Supervised(), 0.5), accumulate=5)
+    first, second = once((CoSent(), 1.0)), once((Supervised(), 0.5))
+    assert norm_of({n: both[n] - first[n] - second[n] for n in both}) < 1e-6 * norm_of(both)
+
+
+def test_a_pass_drops_the_same_elements_when_it_runs_again():
+    """Otherwise a vector would be given the gradient of another one."""
+    training = coupled("retrieval", dropout=0.3, accumulate=4)
+    seen: dict[int, list[torch.Tensor]] = {}
+    original = type(training.material).outputs
+
+    def watched(model, batch):
+        outputs = original(training.material, model, batch)
+        seen.setdefault(int(batch.row_indices_b[0]), []).append(outputs.vectors_md.detach())
+        return outputs
+
+    object.__setattr__(training.material, "outputs", watched)
+    next(training.updates())
+    assert len(seen) == 4
+    for first, again in seen.values():
+        assert torch.equal(first, again)
+    apart = list(seen.values())
+    assert not torch.equal(apart[0][0][:1], apart[1][0][:1])
 
 
 # ---- randomness

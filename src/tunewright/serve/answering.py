@@ -68,6 +68,23 @@ def places_of(vectors_rkd: np.ndarray, inputs: Sequence[tuple[str, ...]]) -> np.
     return cosine_ranks(vectors_rkd[:, 0], vectors_rkd[passages.row_p, passages.column_p], passages.own_r)
 
 
+def nearest_passages(
+    vectors_rkd: np.ndarray, inputs: Sequence[tuple[str, ...]], *, count: int
+) -> list[list[tuple[str, float]]]:
+    """For each row the `count` passages of all rows that are nearest to its query, with their cosines, nearest first.
+
+    Of equally near ones the first.
+    """
+    passages = gather_passages(inputs)
+    texts, vectors_pd = passages.texts(inputs), vectors_rkd[passages.row_p, passages.column_p]
+    found = []
+    for start in range(0, len(inputs), _QUERIES_AT_ONCE):
+        for cosine_p in vectors_rkd[start : start + _QUERIES_AT_ONCE, 0] @ vectors_pd.T:
+            best = np.argsort(-cosine_p, kind="stable")[:count]
+            found.append([(texts[place], float(cosine_p[place])) for place in best])
+    return found
+
+
 def mean_loss_of_passages(vectors_rkd: np.ndarray, inputs: Sequence[tuple[str, ...]]) -> float:
     """The mean −log probability of each row's own passage among all of these rows, by cosines over TEMPERATURE."""
     passages, lost_r = gather_passages(inputs), []

@@ -23,7 +23,7 @@ from tunewright.model.packed import pack
 from tunewright.model.weights import hash_of, load_model
 from tunewright.recipe.errors import DataRefusal, nearest
 from tunewright.recipe.tasks import KINDS
-from tunewright.serve.answering import logits_of, outputs_of, places_of
+from tunewright.serve.answering import logits_of, nearest_passages, outputs_of, places_of
 from tunewright.serve.orders import Orders
 from tunewright.values import Encoded, Rows, Span
 
@@ -32,6 +32,7 @@ Row = tuple[str, ...]
 Dtype = Literal["bfloat16", "float32"]
 
 MULTI_LABEL_THRESHOLD = 0.5
+PASSAGES_FOUND = 5
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMALS = 6  # about what a float32 near 1 holds
 _ROWS_PER_PART = 8192  # bounds the token ids held at once
@@ -95,8 +96,26 @@ class TextPrediction:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class PassageFound:
+    """A passage and the cosine that the query has with it."""
+
+    passage: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class PassagesPrediction:
+    """The cosine of a query with its own passage, the place of that one among all, and the nearest of all."""
+
+    value: float
+    place: int  # from 1
+    nearest: tuple[PassageFound, ...]
+
+
 Prediction = (
     LabelPrediction | LabelsPrediction | ValuePrediction | SpansPrediction | AnswerPrediction | TextPrediction
+    | PassagesPrediction
 )
 
 
@@ -210,6 +229,25 @@ class Predictor:
         among all passages of `rows`, int64 [r].
         """
         return self.outputs_of_rows(rows) if self.task != "retrieval" else places_of(self._logits_of_rows(rows), rows)
+
+    def search(self, rows: Sequence[Row], *, count: int = PASSAGES_FOUND) -> list[PassagesPrediction]:
+        """For each row of query and passage the passages, among those of all rows, that are nearest to the query.
+
+        Only of retrieval. `rows` are as `rows` gives them, or as a file of the recipe has them.
+        """
+        assert self.task == "retrieval", f"a {self.task} finds no passages"
+        if not rows:
+            return []
+        vectors_rkd = self._logits_of_rows(rows)
+        own_r, place_r = (vectors_rkd[:, 0] * vectors_rkd[:, 1]).sum(axis=1), places_of(vectors_rkd, rows)
+        found_r = nearest_passages(vectors_rkd, rows, count=count)
+        return [
+            PassagesPrediction(
+                round(float(own), _DECIMALS), int(place),
+                tuple(PassageFound(passage, round(value, _DECIMALS)) for passage, value in found),
+            )
+            for own, place, found in zip(own_r, place_r, found_r, strict=True)
+        ]  # fmt: skip
 
     def answers(self, outputs: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
         """What the outputs of rows mean, with probabilities to six decimals."""

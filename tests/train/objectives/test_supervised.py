@@ -130,6 +130,16 @@ def test_options_that_make_no_sense_for_a_kind_are_refused(options, refused):
     assert {kind for kind in KINDS if Supervised(**options).refusal(kind)} == refused
 
 
+def test_cosines_are_fitted_to_answers_and_passages_are_not_fitted():
+    batch = context("regression").batch
+    cosines = torch.linspace(-1, 1, batch.rows)
+    seen = Supervised().values(Context(batch, Outputs(cosines, torch.zeros(batch.rows, 2, 2)), "similarity"))
+    assert torch.equal(seen, torch.nn.functional.mse_loss(cosines, batch.targets, reduction="none"))
+    assert Supervised().refusal("similarity") is None
+    assert "similarity has none" in Supervised(label_smoothing=0.1).refusal("similarity")
+    assert "contrastive" in Supervised().refusal("retrieval")
+
+
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
 def test_smoothing_outside_its_range_is_refused(smoothing):
     with pytest.raises(ValueError, match="label_smoothing must be at least 0 and below 1"):

@@ -67,8 +67,8 @@ def candidates_of(batch: Batch) -> Tensor:
     assert batch.targets is not None
     query_b, passage_bk = batch.targets[:, 0], batch.targets[:, 1:]
     passage_c, counts_c = passage_bk.T.flatten(), (batch.weights_m > 0).repeat(passage_bk.shape[1])
-    same_query_bb = query_b[:, None] == query_b[None, :]
-    right_bc = passage_bk[:, :1] == passage_c[None, :]  # by the row itself; below also by those of the same query
-    right_bc = same_query_bb.float() @ right_bc.float() > 0
+    tells_bb = (query_b[:, None] == query_b[None, :]) & (batch.weights_m > 0)[None, :]
+    right_bc = passage_bk[:, :1] == passage_c[None, :]  # by the row itself; below also by others of its query
+    right_bc = tells_bb.float() @ right_bc.float() > 0
     own_bc = torch.eye(batch.rows, len(passage_c), dtype=torch.bool, device=passage_c.device)
     return own_bc | (counts_c[None, :] & ~right_bc)
