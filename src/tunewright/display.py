@@ -205,7 +205,7 @@ def _class_table(evaluation: Evaluation) -> Table:
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
-    """One line a text, or what was written or found under each; for a single text its likeliest labels, or its spans."""
+    """One line a text, or under each what was written or found; of a single text its likeliest labels, or its spans."""
     console = output()
     if all(hasattr(prediction, "text") for prediction in predictions):
         _show_written(console, texts, predictions)

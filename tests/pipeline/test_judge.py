@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pyarrow.parquet as parquet
 
 from tunewright.evaluate.evidence import SECTIONS
-from tunewright.pipeline import judge
 
 
 def read(result, name):
@@ -24,18 +22,6 @@ def test_evidence_answers_under_every_heading(tiny_run):
     assert evidence["supervision"]["rows"] == rows["train"] and evidence["supervision"]["rows_cut"] == 0
     assert evidence["audits"]["bias"]["status"] == "UNMEASURED"
     assert evidence["origin"]["seed"] == 17
-
-
-def test_a_row_that_teaches_nothing_is_counted(tiny_plan):
-    plan = tiny_plan()
-    assert judge._unsupervised(plan) == 0
-    encoded = plan.encoded["train"]
-    object.__setattr__(encoded, "starts_s", np.maximum(encoded.starts_s, encoded.starts_s[2]))  # two rows lose all
-    assert judge._unsupervised(plan) == 2
-    targets = plan.rows("train").targets.astype(np.float64)
-    targets[5] = np.nan
-    object.__setattr__(plan.prepared.train, "targets", targets)
-    assert judge._unsupervised(plan) == 3
 
 
 def test_the_verdict_names_its_bars_and_sorts_the_ladder(tiny_run):

@@ -22,12 +22,13 @@ from tunewright.recipe.errors import BaseRefusal, DataRefusal
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path))
     tiny.tiny_bases.make_tiny_base(tmp_path / "base", "bert")
+    tiny.tiny_bases.make_tiny_base(tmp_path / "writer", "llama")
     return tmp_path
 
 
-def proposed(data: Path, folder: Path, **options) -> Path:
+def proposed(data: Path, folder: Path, *, base: str = "base", **options) -> Path:
     recipe = folder / "recipe.yaml"
-    recipe.write_text(propose_recipe(data, base=str(folder / "base"), folder=folder, **options), encoding="utf-8")
+    recipe.write_text(propose_recipe(data, base=str(folder / base), folder=folder, **options), encoding="utf-8")
     return recipe
 
 
@@ -111,7 +112,8 @@ def rows_like(row):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_recipe_that_reads_back(folder, kind):
     row, says = KINDS[kind]
-    recipe = proposed(tiny.write_rows(folder / "rows.jsonl", rows_like(row)), folder)
+    base = "writer" if tasks.KINDS[kind].answers == "texts" else "base"
+    recipe = proposed(tiny.write_rows(folder / "rows.jsonl", rows_like(row)), folder, base=base)
     assert says in recipe.read_text(encoding="utf-8")
     read = read_recipe(recipe)
     assert read.recipe.task.kind == kind and list(read.recipe.gate) == [tasks.KINDS[kind].metric]
@@ -139,7 +141,7 @@ def test_a_usual_base_that_is_not_here_is_named_all_the_same_and_a_chosen_one_is
 
 def test_columns_that_are_not_used_are_named(folder):
     rows = [{**row, "label": i % 2} for i, row in enumerate(rows_like(KINDS["generation"][0]))]
-    recipe = proposed(tiny.write_rows(folder / "rows.jsonl", rows), folder)
+    recipe = proposed(tiny.write_rows(folder / "rows.jsonl", rows), folder, base="writer")
     assert "  # not used: label\n" in recipe.read_text()
 
 
@@ -148,7 +150,7 @@ def test_long_texts_are_provided_for_by_what_answers_are_made_of(folder):
     asked = proposed(tiny.write_rows(folder / "qa.jsonl", long), folder)
     assert "long: windows  # 40 texts have more than 64 tokens" in asked.read_text()
     written = [{"prompt": row["context"], "response": f"it was Ada {i} who paid"} for i, row in enumerate(long)]
-    asked = proposed(tiny.write_rows(folder / "texts.jsonl", written), folder)
+    asked = proposed(tiny.write_rows(folder / "texts.jsonl", written), folder, base="writer")
     assert "long: truncate  # 40 texts have more than 64 tokens" in asked.read_text()
     assert "answers included; refuse would stop there" in asked.read_text()
 

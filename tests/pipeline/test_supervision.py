@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from tests import tiny_bases
 from tests.tiny_bases import make_tiny_base
@@ -69,3 +70,15 @@ def test_every_token_of_joined_texts_is_learned(planned):
     facts = describe_supervision(plan)
     assert facts["share_of_tokens_asked"] == 1.0 and count_unsupervised(plan) == 0
     assert next(samples(plan, 1)).stretches[0][1]
+
+
+def test_a_row_that_teaches_nothing_is_counted(tiny_plan):
+    plan = tiny_plan()
+    assert count_unsupervised(plan) == 0
+    encoded = plan.encoded["train"]
+    object.__setattr__(encoded, "starts_s", np.maximum(encoded.starts_s, encoded.starts_s[2]))  # two rows lose all
+    assert count_unsupervised(plan) == 2
+    targets = plan.rows("train").targets.astype(np.float64)
+    targets[5] = np.nan
+    object.__setattr__(plan.prepared.train, "targets", targets)
+    assert count_unsupervised(plan) == 3
