@@ -92,7 +92,7 @@ def test_equal_facts_give_an_equal_recipe_and_resolving_again_changes_nothing(ro
 def test_what_the_recipe_says_is_left_alone():
     said = {
         "phases": [{"budget": "7 updates", "rows_per_update": 5, "patience": 0, "evaluate_every": "2 updates",
-                    "optimizer": {"kind": "adamw", "rate": 0.5, "clip": 2.0}}],
+                    "objective": "supervised", "optimizer": {"kind": "adamw", "rate": 0.5, "clip": 2.0}}],
         "encode": {"max_length": 32, "long": "truncate", "pooling": "cls"},
         "evaluate": {"metric": "accuracy", "baselines": ["knn"]},
         "compute": {"dtype": "float32", "threads": 1, "device": "cuda:1"},
@@ -103,6 +103,16 @@ def test_what_the_recipe_says_is_left_alone():
     assert found.reasons == {}
     assert found.recipe.phases[0].optimizer == Component(kind="adamw", options={"rate": 0.5, "clip": 2.0})
     assert found.recipe.data.test_share is None and found.recipe.data.validation_share is None
+
+
+def test_what_is_minimised_comes_from_the_kind_of_task():
+    found = resolved(task={"kind": "retrieval", "input": ["query", "passage"], "output": None})
+    assert found.recipe.phases[0].objective == (Component(kind="contrastive"),)
+    assert found.reasons["phases.0.objective"] == "the usual one of retrieval"
+    assert found.recipe.task.join is None and "task.join" not in found.reasons, "texts that are compared are not joined"
+    graded = resolved(task={"kind": "similarity", "input": ["one", "other"], "output": "score"})
+    assert graded.recipe.phases[0].objective == (Component(kind="supervised"),) and graded.recipe.task.join is None
+    assert resolved().recipe.phases[0].objective == (Component(kind="supervised"),)
 
 
 def test_the_rate_comes_from_what_trains_and_the_width():
