@@ -15,6 +15,8 @@ TOPICS = {
     "rate": "exchange rate fee transfer top up how much money do i change early late",
 }
 
+_IDLE = ("my", "the", "is", "to")
+
 
 def make_rows(count: int = 90, *, topics: dict[str, str] = TOPICS, seed: int = 3) -> list[dict[str, str]]:
     """Rows of `text`, `topic`, `row_id` and `customer_id`, no two texts alike."""
@@ -31,9 +33,9 @@ def make_rows(count: int = 90, *, topics: dict[str, str] = TOPICS, seed: int = 3
 
 def make_pairs(kind: str, count: int = 90, *, seed: int = 3) -> list[dict[str, object]]:
     """Rows of a `kind` that compares: queries with the passage that has their two words, or texts and how many words
-    they share.
+    they share beside those of no meaning, and one.
     """
-    draw, words = random.Random(seed), sorted(set(tiny_bases.WORDS.split()))
+    draw, words = random.Random(seed), sorted(set(tiny_bases.WORDS.split()) - set(_IDLE))
     pairs = draw.sample([(a, b) for a in words for b in words if a < b], count)
     rows: list[dict[str, object]] = []
     for place, (a, b) in enumerate(pairs):
@@ -41,9 +43,9 @@ def make_pairs(kind: str, count: int = 90, *, seed: int = 3) -> list[dict[str, o
         if kind == "retrieval":
             rows.append({"query": f"{few[0]} {a} {b}", "passage": " ".join([few[1], b, *few[2:4], a, few[4]])})
         else:
-            shared = [a, b, *few[:2]][: place % 5]
-            rows.append({"sentence1": " ".join([*shared, few[2], few[3]]), "sentence2": " ".join([few[4], few[5], *shared]),
-                         "score": 1 + len(shared)})  # fmt: skip
+            shared, idle = [a, b, *few[:2]][: place % 5], draw.sample(_IDLE, draw.randint(0, 4))
+            first, second = [*shared, *idle, few[2], few[3]], [few[4], few[5], *idle, *shared]
+            rows.append({"sentence1": " ".join(first), "sentence2": " ".join(second), "score": 1 + len(shared)})
     return rows
 
 

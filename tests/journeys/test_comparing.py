@@ -1,4 +1,4 @@
-"""Texts that are compared, from a file of pairs to the answers of a server, and vectors that another library agrees on."""
+"""Texts that are compared, from a file of pairs to the answers of a server, and vectors that others make alike."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METRIC = {"retrieval": "mrr", "similarity": "spearman"}
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def journey(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, RunResult]]:
+def journey(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[tuple[str, RunResult]]:
     """A kind of task and its finished run, the folder of which is home."""
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
