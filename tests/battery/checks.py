@@ -167,7 +167,7 @@ def needs_and_provides_are_true(choice: Choice) -> None:
 
 
 def rows_depend_on_their_company_where_it_is_said(choice: Choice, kind: str) -> None:
-    """A row's value beside others is its value beside none of them, unless the objective needs the whole update."""
+    """The value of a row beside others is its value beside fewer, unless the objective needs the whole update."""
     training = training_of(choice, kind=kind)
 
     def values(rows: np.ndarray) -> torch.Tensor:

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from transformers import AutoModel, T5EncoderModel
 
 from tunewright.model.build import build_model
 from tunewright.model.describe import describe, load_tokenizer
+from tunewright.model.heads import texts_of
 from tunewright.model.predict import make_batch
 from tunewright.model.trunks import load_trunk
 from tunewright.recipe.errors import BaseRefusal
@@ -121,3 +123,51 @@ def test_weights_that_do_not_fill_the_trunk_are_refused(tiny_base, tmp_path):
 def test_loading_says_nothing(tiny_base, capfd):
     load_trunk(tiny_base("bert").folder, dtype=torch.float32)
     assert capfd.readouterr() == ("", "")
+
+
+def apart(encoded, *, texts):
+    """The same sequences, `texts` of them a row."""
+    rows = len(encoded.cut_r) // texts
+    return replace(encoded, texts=texts, cut_r=encoded.cut_r.reshape(rows, texts).sum(axis=1))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_each_text_of_a_row_gets_its_own_vector_of_length_one(tiny_base, tiny_model, encode, texts, family, pooling):
+    ids = token_ids(tiny_base(family), (*texts, "late money"))
+    model = tiny_model(family, kind="retrieval", outputs=0, pooling=pooling)
+    with torch.no_grad():
+        outputs = model(make_batch(apart(encode(ids), texts=3), np.arange(2), pad_id=model.pad_id))
+    pool = {"mean": lambda v: v.mean(0), "cls": lambda v: v[0], "last": lambda v: v[-1]}[pooling]
+    expected = np.stack([pool(library_vectors(tiny_base(family), sequence)) for sequence in ids])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert outputs.vectors_md.shape == (2, 3, model.width)
+    np.testing.assert_allclose(outputs.vectors_md.flatten(0, 1), expected, atol=2e-6)
+    cosines = [expected[0] @ expected[1], expected[3] @ expected[4]]
+    np.testing.assert_allclose(outputs.logits, cosines, atol=2e-6)
+
+
+def test_windows_of_a_text_are_averaged_and_its_neighbours_left_alone(tiny_model, encode):
+    model = tiny_model(kind="retrieval", outputs=0)
+    windows = [[2, 9, 10, 3], [2, 11, 3], [2, 12, 13, 14, 3], [2, 15, 3], [2, 16, 3]]
+    owned = encode(windows, owner=[0, 1, 1, 2, 3])  # row 0 has two windows of its second text
+    with torch.no_grad():
+        plain = tiny_model(kind="classification").pool(make_batch(encode(windows), np.arange(5), pad_id=0))
+        seen = model.pool(make_batch(apart(owned, texts=2), np.array([1, 0]), pad_id=0))
+    averaged = torch.stack([plain[0], (3 * plain[1] + 5 * plain[2]) / 8])
+    torch.testing.assert_close(seen[1], torch.nn.functional.normalize(averaged, dim=1))
+    torch.testing.assert_close(seen[0], torch.nn.functional.normalize(plain[3:], dim=1))
+
+
+def test_short_texts_are_not_padded_to_long_ones(encode):
+    batch = make_batch(apart(encode([[2, 3], [2] * 40, [2, 9, 3], [2] * 30]), texts=2), np.arange(2), pad_id=0)
+    first, second = texts_of(batch, 0), texts_of(batch, 1)
+    assert (first.ids_st.shape, second.ids_st.shape) == ((2, 3), (2, 40))
+    assert first.lengths_s.tolist() == [2, 3] and first.owner_s.tolist() == second.owner_s.tolist() == [0, 1]
+
+
+def test_what_is_said_of_a_pair_is_in_the_units_of_the_shape(tiny_model, encode):
+    model = tiny_model(kind="similarity", outputs=0)
+    batch = make_batch(apart(encode([[2, 9, 3], [2, 10, 3]]), texts=2), np.arange(1), pad_id=0)
+    cosine = model(batch).logits
+    model.shape = replace(model.shape, zero=1.0, unit=4.0)
+    torch.testing.assert_close(model(batch).logits, 1 + 4 * cosine)

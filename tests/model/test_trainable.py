@@ -73,6 +73,13 @@ def test_features_are_fixed_exactly_where_it_is_said(tiny_model, name):
     assert choice.features_fixed is not trains_trunk
 
 
+def test_a_head_cannot_train_where_there_is_none(tiny_model):
+    model = tiny_model(kind="retrieval", outputs=0)
+    with pytest.raises(RecipeRefusal, match="writes or compares texts has no new head"):
+        t.TRAINABLE["head"]().prepare(model, seed=1)
+    assert t.select(model, t.TRAINABLE["everything"]().filter()) == [name for name, _ in model.named_parameters()]
+
+
 def test_head_training_leaves_the_pooled_vectors_alone(tiny_model, encode):
     model = tiny_model("bert")
     before = pooled_rows(model, encode([[2, 9, 3]]))

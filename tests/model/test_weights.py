@@ -2,17 +2,20 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 from transformers import AutoModel
 
-from tunewright.model.adapters import add_lora
+from tunewright.model.adapters import add_lora, has_lora
 from tunewright.model.describe import describe, load_tokenizer
-from tunewright.model.predict import forward_rows, probabilities
+from tunewright.model.heads import VectorModel
+from tunewright.model.predict import forward_rows, pooled_rows, probabilities
 from tunewright.model.weights import hash_of, load_model, save_model
 from tunewright.recipe.errors import BaseRefusal
 
@@ -29,7 +32,7 @@ def saved(tiny_base, tiny_model, with_lora, tmp_path):
         if lora:
             add_lora(model, rank=4, alpha=8.0, dropout=0.0, targets="linear", seed=1)
             with_lora(model)
-        labels = () if options.get("kind") == "regression" else LABELS
+        labels = () if options.get("kind") in ("regression", "similarity") else LABELS
         encoder = {"max_length": 32, "join": None}
         folder = tmp_path / name
         save_model(model, folder, encoder_json=encoder, labels=labels, base=base, description=describe(base))
@@ -79,6 +82,37 @@ def test_peft_itself_opens_the_adapter(saved, encode):
     with torch.no_grad():
         seen, expected = theirs(**inputs).last_hidden_state, model.trunk(**inputs).last_hidden_state
     torch.testing.assert_close(seen, expected)
+
+
+VECTORS = {"kind": "similarity", "outputs": 0}
+
+
+@pytest.mark.parametrize(
+    ("family", "lora", "pooling"), [("bert", False, "mean"), ("bert", True, "cls"), ("roberta", False, "last")]
+)
+def test_sentence_transformers_makes_the_same_vectors(saved, encode, texts, family, lora, pooling):
+    model, base, folder = saved(family, lora=lora, pooling=pooling, **VECTORS)
+    ids = encode(load_tokenizer(base.folder)(list(texts), truncation=True, max_length=32)["input_ids"])
+    expected = pooled_rows(model, replace(ids, texts=1))[:, 0]
+    theirs = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    assert theirs.max_seq_length == 32
+    np.testing.assert_allclose(theirs.encode(list(texts)), expected, atol=1e-6)
+    np.testing.assert_allclose(pooled_rows(load_model(folder).model, ids)[:, 0], expected, atol=1e-6)
+
+
+def test_a_model_without_a_head_is_saved_whole_and_its_loader_compares(saved, encode):
+    model, base, folder = saved("bert", lora=True, **VECTORS)
+    assert not (folder / "head.safetensors").exists() and not (folder / "adapter").exists()
+    assert has_lora(model), "what was to be saved is left as it was"
+    loaded = load_model(folder).model
+    assert isinstance(loaded, VectorModel) and not has_lora(loaded)
+    model.shape = replace(model.shape, zero=1.0, unit=4.0)
+    save_model(model, folder.parent / "again", encoder_json={"max_length": 32}, labels=(), base=base,
+               description=describe(base))  # fmt: skip
+    ids = encode(load_tokenizer(base.folder)([TEXT, "hello"])["input_ids"])
+    expected = forward_rows(model, replace(ids, texts=2, cut_r=ids.cut_r[:1]))
+    assert run_loader(folder.parent / "again", TEXT, "hello")["value"] == pytest.approx(expected[0], abs=1e-5)
+    assert load_model(folder.parent / "again").model.shape == model.shape
 
 
 def test_under_an_adapter_the_trunk_is_the_untouched_base(saved):
@@ -132,8 +166,6 @@ def test_a_missing_file_is_refused(saved, file):
 
 
 def test_the_bases_licence_goes_with_the_model(tiny_base, tiny_model, tmp_path):
-    from dataclasses import replace
-
     base, model = tiny_base("bert"), tiny_model("bert")
     stated = replace(describe(base), licence="mit")
     save_model(model, tmp_path / "m", encoder_json={}, labels=LABELS, base=base, description=stated)

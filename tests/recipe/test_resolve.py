@@ -105,6 +105,16 @@ def test_what_the_recipe_says_is_left_alone():
     assert (found.recipe.data.test, found.recipe.data.validation) == ("x.csv", "v.csv")
 
 
+def test_what_is_minimised_comes_from_the_kind_of_task():
+    found = resolved(task={"kind": "retrieval", "input": ["query", "passage"], "output": None})
+    assert found.recipe.phases[0].objective == (Component(kind="contrastive"),)
+    assert found.reasons["phases.0.objective"] == "the usual one of retrieval"
+    assert found.recipe.task.join is None and "task.join" not in found.reasons, "texts that are compared are not joined"
+    graded = resolved(task={"kind": "similarity", "input": ["one", "other"], "output": "score"})
+    assert graded.recipe.phases[0].objective == (Component(kind="supervised"),) and graded.recipe.task.join is None
+    assert resolved().recipe.phases[0].objective == (Component(kind="supervised"),)
+
+
 def test_the_rate_comes_from_what_trains_and_the_width():
     found = resolved(phases=[{"trainable": "head", "optimizer": {"kind": "adamw", "clip": 2}}])
     assert found.recipe.phases[0].optimizer.options == {"rate": 1 / 384, "clip": 2}

@@ -66,6 +66,8 @@ def test_a_recipe_cannot_be_changed():
         ({"task__labels": {"a": "x"}}, "labels must name at least two"),
         ({"task__join": "pair"}, "join needs several input columns"),
         ({"task__input": ["a", "b", "c"], "task__join": "pair"}, "exactly two input columns"),
+        ({"task__kind": "similarity", "task__input": ["a", "b"], "task__join": "pair"}, "read their columns as one"),
+        ({"phases": [{"objective": []}]}, "name at least one"),
         ({"task__separator": ";"}, "only a multi_label with one output column"),
         ({"task__kind": "regression", "task__labels": {"a": "", "b": ""}}, "a regression has no labels"),
         ({"data__train": []}, "train must name a file"),

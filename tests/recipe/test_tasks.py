@@ -27,5 +27,11 @@ def test_errors_should_fall_and_scores_should_rise():
     assert better("calibration_error", "multi_label") == -1
 
 
+def test_texts_are_compared_where_the_answer_is_how_alike_they_are():
+    assert {name for name, kind in KINDS.items() if kind.compares} == {"similarity", "retrieval"}
+    assert {name: kind.objective for name, kind in KINDS.items() if kind.objective != "supervised"} == {
+        "retrieval": "contrastive"}  # fmt: skip
+
+
 def test_only_answers_that_are_labels_of_rows_are_labelled():
     assert {name for name, kind in KINDS.items() if kind.labelled} == {"classification", "multi_label"}

@@ -16,14 +16,20 @@ from tunewright.recipe.schema import Recipe
 from tunewright.train import assemble as room
 from tunewright.train.assemble import VOCABULARY, assemble, plan_phase, tokens_per_pass
 from tunewright.train.objectives import OBJECTIVES
+from tunewright.train.objectives.contrastive import Contrastive
 from tunewright.train.objectives.supervised import Supervised
 from tunewright.train.schedules import SCHEDULES, Shuffled
+
+LABELLED = {"input": "text", "output": "label"}
+COLUMNS = {
+    "similarity": {"input": ["one", "other"], "output": "score"}, "retrieval": {"input": ["query", "passage"]}
+}  # fmt: skip
 
 
 def recipe(*, kind: str = "classification", **phase) -> Recipe:
     phase = {"budget": "3 updates", "rows_per_update": 4, **phase}
     return Recipe.model_validate({
-        "name": "a", "base": "minilm", "task": {"kind": kind, "input": "text", "output": "label"},
+        "name": "a", "base": "minilm", "task": {"kind": kind, **COLUMNS.get(kind, LABELLED)},
         "data": {"train": "x.csv"}, "phases": [phase], "seed": 5,
     })  # fmt: skip
 
@@ -83,11 +89,35 @@ def test_what_does_not_exist_or_makes_no_sense_is_refused_by_name(phase, says):
 
 @pytest.mark.parametrize(("kind", "options"), [
     ("regression", {"label_smoothing": 0.1}), ("regression", {"class_weights": "balanced"}),
-    ("multi_label", {"class_weights": "balanced"}),
+    ("multi_label", {"class_weights": "balanced"}), ("similarity", {"label_smoothing": 0.1}),
 ], ids=str)  # fmt: skip
 def test_an_objective_that_does_not_fit_the_task_is_refused_with_the_reason(kind, options):
     with pytest.raises(RecipeRefusal, match=f"'supervised' does not fit a {kind}: .*{list(options)[0]}"):
         plan_phase(recipe(kind=kind, objective={"kind": "supervised", **options}), 0)
+
+
+@pytest.mark.parametrize(("kind", "objective", "says"), [
+    ("retrieval", "supervised", "contrastive learns from both"),
+    ("retrieval", "cosent", "orders pairs by a number"),
+    ("similarity", "contrastive", "which passage belongs to a query"),
+    ("classification", "contrastive", "which passage belongs to a query"),
+])  # fmt: skip
+def test_what_is_compared_by_has_objectives_of_its_own(kind, objective, says):
+    with pytest.raises(RecipeRefusal, match=f"'{objective}' does not fit a {kind}: .*{says}"):
+        plan_phase(recipe(kind=kind, objective=objective), 0)
+
+
+@pytest.mark.parametrize(("kind", "objective"), [("retrieval", "contrastive"), ("similarity", "cosent")])
+def test_rows_that_learn_from_each_other_need_each_other(kind, objective):
+    with pytest.raises(RecipeRefusal, match="learns from rows beside each other, and an update has one") as refusal:
+        plan_phase(recipe(kind=kind, objective=objective, rows_per_update=1), 0)
+    assert refusal.value.where == "phases.0.rows_per_update"
+    plan_phase(recipe(kind=kind, objective=objective, rows_per_update=2), 0)
+
+
+def test_a_phase_that_names_no_objective_has_the_usual_one():
+    assert [type(objective) for objective, _ in pieces(recipe(kind="retrieval")).objectives] == [Contrastive]
+    assert [type(objective) for objective, _ in pieces(recipe(kind="similarity")).objectives] == [Supervised]
 
 
 @dataclass(frozen=True)

@@ -116,12 +116,12 @@ def _longest(guess: Guess, cleaned: Cleaned, description: Description, tokenizer
 
 
 def _texts(guess: Guess, cleaned: Cleaned) -> Iterator[tuple[str, ...]]:
-    """What is read at once: the inputs of a row; each text of one for retrieval; all turns where texts are answered."""
-    answers = KINDS[guess.kind].answers
+    """What is read at once: the inputs of a row; each of them where they are compared; all turns where texts answer."""
+    kind = KINDS[guess.kind]
     for row in cleaned.rows:
-        if answers == "texts":
+        if kind.answers == "texts":
             yield ("\n".join((*row.inputs, str(row.answer))),)
-        elif answers == "passages":
+        elif kind.compares:
             yield from ((text,) for text in row.inputs)
         else:
             yield row.inputs
