@@ -82,9 +82,15 @@ def _template(name: str) -> t.PreTrainedModel:
         torch.manual_seed(5)
         lm = (DECODERS | SOURCED)[name]()
         with torch.no_grad():
-            for tensor in (*lm.parameters(), *(b for n, b in lm.named_buffers() if n == "final_logits_bias")):
+            learned = [parameter for name, parameter in lm.named_parameters() if not _is_fixed(lm, name)]
+            for tensor in (*learned, *(b for n, b in lm.named_buffers() if n == "final_logits_bias")):
                 tensor.add_(torch.randn_like(tensor) * 0.1)
     return lm.eval()
+
+
+def _is_fixed(lm: t.PreTrainedModel, name: str) -> bool:
+    """Whether a parameter is computed when the model is made, and not saved: Marian's positions."""
+    return lm.config.model_type == "marian" and "embed_positions" in name
 
 
 def tiny_lm(name: str) -> t.PreTrainedModel:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
+from tests import tiny_texts
+from transformers.pytorch_utils import Conv1D
 
 from tunewright.model.adapters import add_lora, has_lora, merge_lora, target_names
 from tunewright.model.predict import forward_rows
@@ -100,3 +102,23 @@ def test_the_same_adapter_twice_is_kept_and_another_is_refused(tiny_model):
 def test_senseless_options_are_refused(tiny_model, wrong):
     with pytest.raises(RecipeRefusal, match="LoRA needs rank"):
         add_lora(tiny_model("bert"), **{**LORA, **wrong})
+
+
+@pytest.mark.parametrize("name", tiny_texts.ALL)
+def test_of_a_model_that_writes_every_linear_layer_but_the_output_layer_is_adapted(name):
+    model = tiny_texts.tiny_text_model(name)
+    output = model.trunk.get_output_embeddings()
+    linear = {path for path, module in model.trunk.named_modules()
+              if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not output}  # fmt: skip
+    linear -= {path for path in linear if "cls.predictions" in path or "pooler" in path}  # behind BERT's last layer
+    add_lora(model, **LORA)
+    assert {path for path, module in model.trunk.named_modules() if isinstance(module, LoraLayer)} == linear
+
+
+@pytest.mark.parametrize(("name", "per_layer"), [("t5", 2 + 4), ("bart", 2 + 4), ("bert2bert", 2 + 4), ("llama", 2)])
+def test_query_and_value_of_every_attention_are_adapted_those_between_the_halves_too(name, per_layer):
+    model = tiny_texts.tiny_text_model(name)
+    add_lora(model, **LORA | {"targets": "attention"})
+    adapted = [path for path, module in model.trunk.named_modules() if isinstance(module, LoraLayer)]
+    assert len(adapted) == 2 * per_layer
+    assert {path.rpartition(".")[2] for path in adapted} in ({"q", "v"}, {"q_proj", "v_proj"}, {"query", "value"})

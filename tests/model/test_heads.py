@@ -1,18 +1,13 @@
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoModel, T5EncoderModel
 
-from tunewright.model.build import build_model
-from tunewright.model.describe import describe, load_tokenizer
+from tunewright.model.describe import load_tokenizer
 from tunewright.model.heads import texts_of
 from tunewright.model.predict import make_batch
-from tunewright.model.trunks import load_trunk
-from tunewright.recipe.errors import BaseRefusal
 
 
 def token_ids(base, texts):
@@ -91,38 +86,6 @@ def test_every_parameter_gets_a_gradient(tiny_model, encode, family):
     model(batch).logits.square().sum().backward()
     without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert without == []
-
-
-def test_the_head_depends_on_the_seed_alone(tiny_base):
-    description = describe(tiny_base("bert"))
-    torch.manual_seed(1)
-    options = {"kind": "multi_label", "outputs": 4, "pooling": "mean"}
-    first, again, other = (
-        build_model(tiny_base("bert"), description, seed=seed, **options).head.weight for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, again) and not torch.equal(first, other)
-    assert 0.01 < float(first.detach().std()) < 0.03
-
-
-def test_loaded_tensors_lie_aligned_in_memory_of_their_own(tiny_model, family):
-    model = tiny_model(family)
-    assert all(parameter.data_ptr() % 16 == 0 for parameter in model.parameters())
-    storages = [parameter.untyped_storage().data_ptr() for parameter in model.parameters()]
-    assert len(set(storages)) == len(storages)
-
-
-def test_weights_that_do_not_fill_the_trunk_are_refused(tiny_base, tmp_path):
-    folder = shutil.copytree(tiny_base("bert").folder, tmp_path / "poor")
-    tensors = load_file(folder / "model.safetensors")
-    gone = "encoder.layer.1.output.dense.weight"
-    save_file({n: t for n, t in tensors.items() if n != gone}, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BaseRefusal, match=f"1 tensors missing, 0 of another shape, 0 left over \\({gone}\\)"):
-        load_trunk(folder, dtype=torch.float32)
-
-
-def test_loading_says_nothing(tiny_base, capfd):
-    load_trunk(tiny_base("bert").folder, dtype=torch.float32)
-    assert capfd.readouterr() == ("", "")
 
 
 def apart(encoded, *, texts):

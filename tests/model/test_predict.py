@@ -1,13 +1,25 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import tiny_texts
 
-from tunewright.model.predict import batches_by_length, forward_rows, make_batch, pooled_rows, probabilities, ranges
+from tunewright.model.predict import (
+    batches_by_length,
+    forward_rows,
+    forward_tokens,
+    judge_tokens,
+    make_batch,
+    pooled_rows,
+    probabilities,
+    ranges,
+    row_of_asked,
+)
 from tunewright.values import Encoded
 
 sequences = st.lists(st.lists(st.integers(1, 99), max_size=7), min_size=1, max_size=6)
@@ -66,6 +78,69 @@ def test_logits_come_in_row_order_whatever_the_batches(tiny_model, encode, token
         for row in range(20):
             alone.append(model(make_batch(encoded, np.array([row]), pad_id=0)).logits[0].numpy())
     np.testing.assert_allclose(forward_rows(model, encoded, tokens_per_batch=tokens_per_batch), alone, atol=2e-6)
+
+
+# ---- where tokens are asked
+
+
+@given(rows=st.lists(sequences, min_size=1, max_size=6), data=st.data())
+def test_a_batch_asks_at_the_places_where_its_rows_do(rows, data):
+    encoded = ragged(rows)
+    answers = data.draw(st.lists(st.integers(-1, 5), min_size=len(encoded.tokens_n), max_size=len(encoded.tokens_n)))
+    encoded = replace(encoded, answers_n=np.array(answers, dtype=np.int32))
+    chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, unique=True))
+    weights = np.arange(len(rows)) / 2
+    batch = make_batch(encoded, np.array(chosen), weights=weights, pad_id=777)
+    said = [answers[a:b] for a, b in zip(encoded.starts_s, encoded.starts_s[1:], strict=False)]
+    taken = [(row, j) for row in chosen for j in np.flatnonzero(encoded.owner_s == row)]
+    asked = [(s, place, row) for s, (row, j) in enumerate(taken) for place, one in enumerate(said[j]) if one >= 0]
+    assert batch.at_m.tolist() == [s * batch.ids_st.shape[1] + place for s, place, _ in asked]
+    assert batch.targets.tolist() == [said[taken[s][1]][place] for s, place, _ in asked]
+    assert batch.weights_m.tolist() == [row / 2 for _, _, row in asked]
+    assert row_of_asked(encoded).tolist() == [row for row, one in zip(
+        np.repeat(encoded.owner_s, encoded.lengths_s), answers, strict=True) if one >= 0]  # fmt: skip
+
+
+def asking(encoded, *, seed=0):
+    """The rows with answers asked for at about half of their tokens."""
+    draw = np.random.default_rng(seed)
+    return replace(encoded, answers_n=draw.integers(-2, 3, len(encoded.tokens_n)).clip(-1).astype(np.int32))
+
+
+@pytest.mark.parametrize("tokens_per_batch", [1, 16, 4096])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])
+def test_the_logits_of_tokens_are_the_heads_of_the_librarys_vectors(tiny_model, encode, family, tokens_per_batch):
+    model = tiny_model(family, kind="token_classification", outputs=5)
+    rows = [[2, 9, 10, 3], [2, 3], [2, 20, 21, 22, 23, 24, 3], [2, 11, 3], [30, 31, 32]]
+    encoded = asking(encode(rows, owner=[0, 0, 1, 2, 2]))
+    expected = []
+    with torch.no_grad():
+        for ids, asked in zip(rows, np.split(encoded.answers_n, encoded.starts_s[1:-1]), strict=True):
+            vectors = model.trunk(input_ids=torch.tensor([ids])).last_hidden_state[0]
+            expected.append(model.head(vectors)[torch.from_numpy(asked >= 0)])
+    seen = forward_tokens(model, encoded, tokens_per_batch=tokens_per_batch)
+    assert seen.dtype == np.float32
+    np.testing.assert_allclose(seen, torch.cat(expected), atol=2e-6)
+
+
+@pytest.mark.parametrize("tokens_per_batch", [1, 30, 4096])
+@pytest.mark.parametrize("name", tiny_texts.ALL)
+def test_tokens_are_judged_as_by_the_library(name, tokens_per_batch):
+    model, encoded = tiny_texts.tiny_text_model(name), tiny_texts.tiny_text_rows(name).encoded
+    judged = judge_tokens(model, encoded, tokens_per_batch=tokens_per_batch)
+    with torch.no_grad():
+        pairs = tiny_texts.library_logits(model.trunk, encoded)
+    logits, targets = torch.cat([one for one, _ in pairs]), torch.cat([one for _, one in pairs])
+    first, second = logits.topk(2).values.unbind(1)
+    np.testing.assert_allclose(judged[:, 0], logits.log_softmax(1)[torch.arange(len(targets)), targets], atol=2e-5)
+    assert judged[:, 1].tolist() == logits.argmax(1).tolist()
+    np.testing.assert_allclose(judged[:, 2], first - second, atol=2e-5)
+
+
+def test_of_no_rows_nothing_is_judged(tiny_model):
+    nothing = tiny_texts.tiny_text_rows("llama").encoded.take(np.zeros(0, dtype=np.int64))
+    assert judge_tokens(tiny_texts.tiny_text_model("llama"), nothing).shape == (0, 3)
+    assert forward_tokens(tiny_model(kind="token_classification", outputs=5), nothing).shape == (0, 5)
 
 
 def test_pooled_rows_are_what_the_head_reads(tiny_model, encode):

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from tests import tiny_texts
 from torch import nn
 
 from tunewright.model import trainable as t
+from tunewright.model.describe import layer_stack
 from tunewright.model.predict import make_batch, pooled_rows
 from tunewright.recipe.errors import RecipeRefusal
 
@@ -31,7 +33,7 @@ def test_selected_names_keep_the_models_order(tiny_model):
 
 def test_the_last_layers_are_those_nearest_the_head(tiny_model, family):
     model = tiny_model(family)
-    path, stack = t.layer_stack(model.trunk)
+    path, stack = layer_stack(model.trunk)
     assert len(stack) == 3
     expected = {f"trunk.{path}.2.{name}" for name, _ in stack[2].named_parameters()}
     assert set(t.select(model, t.LastLayers(1))) == expected
@@ -93,6 +95,47 @@ def test_head_training_leaves_the_pooled_vectors_alone(tiny_model, encode):
 def test_biases_of_a_base_without_any_are_refused(tiny_model):
     with pytest.raises(RecipeRefusal, match="LlamaModel has no bias terms"):
         t.TrainBiases().prepare(tiny_model("llama"), seed=1)
+
+
+@pytest.mark.parametrize("architecture", tiny_texts.SOURCED)
+def test_the_last_layers_of_a_whole_encoder_decoder_are_the_decoders(architecture):
+    model = tiny_texts.tiny_text_model(architecture)
+    names = t.select(model, t.LastLayers(1))
+    assert names and all(".decoder." in f".{name}." and ".encoder.layers." not in name for name in names)
+    assert {part for name in names for part in name.split(".") if part.isdigit()} >= {"1"}
+    assert not any(name.split(".decoder.")[-1].startswith(("block.0.", "layers.0.", "bert.encoder.layer.0."))
+                   for name in names)  # fmt: skip
+
+
+def test_a_model_that_writes_has_no_head_to_train():
+    model = tiny_texts.tiny_text_model("llama")
+    with pytest.raises(RecipeRefusal, match="no new head") as refused:
+        t.TrainHead().prepare(model, seed=1)
+    assert refused.value.where == "phases.trainable" and "lora" in refused.value.remedy
+
+
+@pytest.mark.parametrize("name", ["everything", "last_layers", "lora", "biases"])
+@pytest.mark.parametrize("architecture", ["gpt2", "t5, newer", "bart"])
+def test_of_a_model_that_writes_exactly_what_a_choice_selects_trains(architecture, name):
+    model = tiny_texts.tiny_text_model(architecture)
+    if (architecture, name) == ("t5, newer", "biases"):
+        with pytest.raises(RecipeRefusal, match="no bias terms"):
+            t.TrainBiases().prepare(model, seed=1)
+        return
+    choice = t.LastLayersTrainable(layers=1) if name == "last_layers" else t.TRAINABLE[name]()
+    choice.prepare(model, seed=1)
+    names = t.select(model, choice.filter())
+    t.freeze_except(model, names)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    batch = tiny_texts.tiny_text_rows(architecture).batch(np.arange(4))
+    for _ in range(2):  # LoRA's first matrix moves only once its second has
+        seen = model(batch)
+        nn.functional.cross_entropy(seen.vectors_md @ seen.vocabulary_vd.t(), batch.targets).backward()
+        optimizer.step()
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert names and moved <= set(names)
+    assert {n for n in set(names) - moved if not n.endswith("k_proj.bias")} == set()  # attention cancels it exactly
 
 
 def test_loras_options_reach_the_adapter(tiny_model):

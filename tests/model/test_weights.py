@@ -1,7 +1,5 @@
 import json
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +8,13 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModel
+from tests import tiny_texts
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from tunewright.model.adapters import add_lora, has_lora
+from tunewright.model.adapters import add_lora, has_lora, merge_lora
 from tunewright.model.describe import describe, load_tokenizer
 from tunewright.model.heads import VectorModel
-from tunewright.model.predict import forward_rows, pooled_rows, probabilities
+from tunewright.model.predict import forward_rows, forward_tokens, judge_tokens, pooled_rows
 from tunewright.model.weights import hash_of, load_model, save_model
 from tunewright.recipe.errors import BaseRefusal
 
@@ -52,26 +51,102 @@ def test_a_saved_model_answers_the_same_when_loaded(saved, encode, family, lora)
     np.testing.assert_array_equal(forward_rows(loaded.model, rows), forward_rows(model, rows))
 
 
-def run_loader(folder, *texts):
-    command = [sys.executable, str(folder / "load_model.py"), *texts]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize(("family", "kind", "outputs"), [
+    ("bert", "token_classification", 7), ("gpt2", "token_classification", 7), ("roberta", "question_answering", 2),
+])  # fmt: skip
+def test_a_model_that_answers_at_tokens_answers_the_same_when_loaded(saved, encode, family, kind, outputs, lora):
+    model, base, folder = saved(family, lora=lora, kind=kind, outputs=outputs)
+    rows = encode(load_tokenizer(base.folder)([TEXT, "hello"])["input_ids"])
+    rows = replace(rows, answers_n=np.zeros(len(rows.tokens_n), dtype=np.int32))
+    loaded = load_model(folder).model
+    assert loaded.shape == model.shape and loaded.head.weight.shape == (outputs, 32)
+    np.testing.assert_array_equal(forward_tokens(loaded, rows), forward_tokens(model, rows))
+
+
+# ---- models that write text
+
+
+@pytest.fixture
+def save_writing(tiny_base, with_lora, tmp_path):
+    """Saves a model that writes, with the tokenizer of another; gives it and the folder."""
+
+    def save(name, *, lora=False, change=0.0):
+        model, base, folder = tiny_texts.tiny_text_model(name), tiny_base("llama"), tmp_path / name
+        if lora:
+            add_lora(model, rank=4, alpha=8.0, dropout=0.0, targets="linear", seed=1)
+            with_lora(model)
+        with torch.no_grad():
+            for path, parameter in model.named_parameters():
+                parameter.add_(0 if "embed_positions" in path else change)
+        save_model(model, folder, encoder_json={}, labels=(), base=base, description=describe(base))
+        return model.eval(), folder
+
+    return save
+
+
+def opened(name, folder):
+    """The trunk in a model's folder, by the library's own choice of class."""
+    auto = AutoModelForCausalLM if name in tiny_texts.DECODERS else AutoModelForSeq2SeqLM
+    return auto.from_pretrained(folder / "trunk").eval()
+
+
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("name", tiny_texts.ALL)
+def test_a_model_that_writes_thinks_the_same_when_loaded(save_writing, name, lora):
+    model, folder = save_writing(name, lora=lora, change=0.01)
+    loaded = load_model(folder).model
+    assert not (folder / "head.safetensors").exists() and loaded.shape == model.shape
+    encoded = tiny_texts.tiny_text_rows(name).encoded
+    np.testing.assert_allclose(judge_tokens(loaded, encoded), judge_tokens(model, encoded), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llama", "llama, tied", "gpt2", "gpt2, untied", "t5", "bart"])
+def test_the_library_opens_what_was_trained_with_its_output_layer(save_writing, name):
+    model, folder = save_writing(name, change=0.01)
+    theirs = opened(name, folder)
+    encoded = tiny_texts.tiny_text_rows(name).encoded
+    with torch.no_grad():
+        seen, known = (tiny_texts.library_logits(lm, encoded) for lm in (theirs, model.trunk))
+    for (ours, _), (other, _) in zip(seen, known, strict=True):
+        torch.testing.assert_close(ours, other, atol=1e-5, rtol=1e-5)
+    trunk = load_model(folder).model.trunk
+    tied = name not in ("llama", "gpt2, untied")
+    assert (trunk.get_input_embeddings().weight is trunk.get_output_embeddings().weight) is tied
 
 
 @pytest.mark.parametrize(
-    ("family", "lora", "options"),
-    [("bert", True, {"pooling": "cls"}), ("gpt2", False, {"kind": "multi_label"}),
-     ("t5", False, {"kind": "regression", "outputs": 1}), ("bart", True, {})],
+    ("name", "task"), [("llama", "CAUSAL_LM"), ("gpt2", "CAUSAL_LM"), ("t5", "SEQ_2_SEQ_LM"), ("bart", "SEQ_2_SEQ_LM")]
 )
-def test_the_generated_loader_gives_the_same_answer_without_tunewright(saved, encode, family, lora, options):
-    model, base, folder = saved(family, lora=lora, **options)
-    kind = model.shape.kind
-    seen = run_loader(folder, TEXT)
-    rows = encode(load_tokenizer(base.folder)([TEXT])["input_ids"])
-    expected = probabilities(forward_rows(model, rows), kind)[0]
-    assert list(seen) == (["value"] if kind == "regression" else list(LABELS))
-    np.testing.assert_allclose(list(seen.values()), np.atleast_1d(expected), atol=1e-6)
-    program = (folder / "load_model.py").read_text()
-    assert len(program.splitlines()) <= 20 and "import tunewright" not in program
+def test_peft_itself_opens_the_adapter_of_a_model_that_writes(save_writing, name, task):
+    model, folder = save_writing(name, lora=True)
+    theirs = PeftModel.from_pretrained(opened(name, folder), folder / "adapter").eval()
+    assert theirs.active_peft_config.task_type == task
+    encoded = tiny_texts.tiny_text_rows(name).encoded
+    with torch.no_grad():
+        seen, known, base = (tiny_texts.library_logits(lm, encoded)
+                             for lm in (theirs, model.trunk, opened(name, folder)))  # fmt: skip
+    for (ours, _), (other, _), (plain, _) in zip(seen, known, base, strict=True):
+        torch.testing.assert_close(ours, other, atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(ours, plain, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", tiny_texts.MAIN)
+def test_merged_adapters_think_as_they_did_beside_the_weights(save_writing, name):
+    model, folder = save_writing(name, lora=True)
+    merged = load_model(folder).model
+    merge_lora(merged)
+    encoded = tiny_texts.tiny_text_rows(name).encoded
+    np.testing.assert_allclose(judge_tokens(merged, encoded)[:, 0], judge_tokens(model, encoded)[:, 0], atol=1e-4)
+
+
+def test_a_tensor_that_is_missing_from_a_model_that_writes_is_refused(save_writing):
+    _, folder = save_writing("llama")
+    path = folder / "trunk" / "model.safetensors"
+    tensors = load_file(path)
+    save_file({n: t for n, t in tensors.items() if n != "lm_head.weight"}, path, metadata={"format": "pt"})
+    with pytest.raises(BaseRefusal, match=r"1 tensors missing.*lm_head.weight"):
+        load_model(folder)
 
 
 def test_peft_itself_opens_the_adapter(saved, encode):

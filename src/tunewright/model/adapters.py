@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from tunewright.model.build import Model
-from tunewright.model.describe import layer_stack
+from tunewright.model.describe import layer_stacks
 from tunewright.model.heads import New
 from tunewright.recipe.errors import RecipeRefusal, nearest
 
@@ -116,9 +116,9 @@ def _new_modules(new: New) -> list[str]:
 
 
 def _linear_names(trunk: PreTrainedModel) -> set[str]:
-    _, stack = layer_stack(trunk)
     return {
         path.removesuffix(".base_layer")
+        for _, stack in layer_stacks(trunk)
         for layer in stack
         for path, module in layer.named_modules()
         if isinstance(module, (nn.Linear, Conv1D)) and "lora_" not in path

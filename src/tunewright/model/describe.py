@@ -230,13 +230,22 @@ def accepts(function: Callable[..., Any], name: str) -> bool:
 
 def layer_stack(trunk: nn.Module) -> tuple[str, nn.ModuleList]:
     """Path and modules of the trunk's layers: the longest ModuleList that lies in no other."""
+    return max(_outer_lists(trunk).items(), key=lambda item: len(item[1]))
+
+
+def layer_stacks(trunk: PreTrainedModel) -> list[tuple[str, nn.ModuleList]]:
+    """As `layer_stack`, of each half of an encoder-decoder: the decoder's, which is nearest to what is said, last."""
+    return list(_outer_lists(trunk).items()) if trunk.config.is_encoder_decoder else [layer_stack(trunk)]
+
+
+def _outer_lists(trunk: nn.Module) -> dict[str, nn.ModuleList]:
     lists = {path: module for path, module in trunk.named_modules() if isinstance(module, nn.ModuleList)}
     outer = {p: m for p, m in lists.items() if not any(p.startswith(f"{other}.") for other in lists)}
     if not outer:
         raise BaseRefusal(
             f"{type(trunk).__name__} has no list of layers.", where="base", remedy="Choose a transformer as the base."
         )
-    return max(outer.items(), key=lambda item: len(item[1]))
+    return outer
 
 
 def skeleton(config: PretrainedConfig, folder: Path, *, writes: bool = False) -> PreTrainedModel:

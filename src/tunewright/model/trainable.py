@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tunewright.model.adapters import add_lora
 from tunewright.model.build import Model
-from tunewright.model.describe import layer_stack
+from tunewright.model.describe import layer_stacks
 from tunewright.recipe.errors import RecipeRefusal
 
 
@@ -86,7 +86,7 @@ class LastLayers(Filter):
     layers: int
 
     def names(self, model: Model) -> set[str]:
-        path, stack = layer_stack(model.trunk)
+        path, stack = layer_stacks(model.trunk)[-1]
         if not 1 <= self.layers <= len(stack):
             raise RecipeRefusal(
                 f"last_layers asks for {self.layers} layers and the base has {len(stack)}.",
