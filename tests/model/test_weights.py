@@ -1,5 +1,7 @@
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -173,6 +175,11 @@ def test_sentence_transformers_makes_the_same_vectors(saved, encode, texts, fami
     assert theirs.max_seq_length == 32
     np.testing.assert_allclose(theirs.encode(list(texts)), expected, atol=1e-6)
     np.testing.assert_allclose(pooled_rows(load_model(folder).model, ids)[:, 0], expected, atol=1e-6)
+
+
+def run_loader(folder, *texts):
+    command = [sys.executable, str(folder / "load_model.py"), *texts]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def test_a_model_without_a_head_is_saved_whole_and_its_loader_compares(saved, encode):
