@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+from tests.serve.chatters import UNICODE, chatter
 
 from tunewright import asking
 from tunewright.recipe.errors import Refusal
@@ -34,6 +35,13 @@ def test_a_line_for_two_columns_is_an_object():
     assert asking._input('{"a": "x", "b": "y"}', Reader("a", "b")) == {"a": "x", "b": "y"}
     with pytest.raises(Refusal, match="JSON object"):
         asking._input("x and y", Reader("a", "b"))
+
+
+def test_what_is_answered_is_said_with_the_ids_of_its_rows():
+    predictor = chatter()
+    rows = predictor.rows(["hello"])
+    answered = asking._answered(predictor, rows, ("hello",), ("r1",)).to_json()
+    assert answered == {"model": "chatter", "version": "1", "predictions": [{"id": "r1", "text": UNICODE}]}
 
 
 def test_a_token_is_read_without_its_line_end(tmp_path, monkeypatch):

@@ -13,7 +13,12 @@ from tunewright.model.build import build_model
 from tunewright.model.describe import describe, load_tokenizer
 from tunewright.model.weights import save_model
 
-KIND_LABELS = {"classification": ("card", "refund", "other"), "multi_label": ("late", "angry"), "regression": ()}
+KIND_LABELS = {
+    "classification": ("card", "refund", "other"), "multi_label": ("late", "angry"), "regression": (),
+    "token_classification": ("place", "thing"), "question_answering": (),
+}  # fmt: skip
+KIND_OUTPUTS = {"token_classification": 5, "question_answering": 2}  # else one a label, or one
+LOCATED = {"token_classification": 0, "question_answering": 1}
 
 
 def make_model_folder(folder: Path, *, kind: str, columns: tuple[str, ...] = ("text",), long: str = "truncate") -> Path:
@@ -21,10 +26,11 @@ def make_model_folder(folder: Path, *, kind: str, columns: tuple[str, ...] = ("t
     base = find_base(str(make_tiny_base(folder / "base", "bert")), root=folder)
     description = describe(base)
     labels = KIND_LABELS[kind]
-    model = build_model(base, description, kind=kind, outputs=max(len(labels), 1), pooling="mean", seed=3)
+    outputs = KIND_OUTPUTS.get(kind, max(len(labels), 1))
+    model = build_model(base, description, kind=kind, outputs=outputs, pooling="mean", seed=3)
     model.head.weight.data.mul_(50)
     join = "pair" if len(columns) == 2 else "lines" if len(columns) > 2 else None
-    encoder = Encoder(32, long, 4, join, columns, load_tokenizer(base.folder))
+    encoder = Encoder(32, long, 4, join, columns, load_tokenizer(base.folder), LOCATED.get(kind))
     save_model(
         model, folder / "model", encoder_json=encoder.to_json(), labels=labels, base=base, description=description
     )
@@ -34,6 +40,10 @@ def make_model_folder(folder: Path, *, kind: str, columns: tuple[str, ...] = ("t
 @pytest.fixture(scope="session")
 def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A model folder by kind of task, and `pair` for a classification of two columns."""
-    folders = {kind: make_model_folder(tmp_path_factory.mktemp(kind), kind=kind) for kind in KIND_LABELS}
+    columns = {"question_answering": ("question", "context")}
+    folders = {
+        kind: make_model_folder(tmp_path_factory.mktemp(kind), kind=kind, columns=columns.get(kind, ("text",)))
+        for kind in KIND_LABELS
+    }
     pair = make_model_folder(tmp_path_factory.mktemp("pair"), kind="classification", columns=("subject", "body"))
     return folders | {"pair": pair}

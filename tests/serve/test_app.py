@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import http.client
 import json
 import re
@@ -24,7 +25,14 @@ from tests.serve.fakes import FakePredictor, opened
 
 from tunewright.recipe.errors import Refusal
 from tunewright.serve.app import create_app, new_token, serve
-from tunewright.serve.predictor import LabelPrediction, LabelsPrediction, Predictor, ValuePrediction
+from tunewright.serve.predictor import (
+    AnswerPrediction,
+    LabelPrediction,
+    LabelsPrediction,
+    Predictor,
+    SpansPrediction,
+    ValuePrediction,
+)
 from tunewright.serve.protocol import ErrorBody, PredictResponse
 from tunewright.serve.service import Limits
 
@@ -50,7 +58,9 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
     return ErrorBody.model_validate_json(response.content, strict=True).error.model_dump()
 
 
-@pytest.mark.parametrize("kind", ["classification", "multi_label", "regression", "pair"])
+@pytest.mark.parametrize(
+    "kind", ["classification", "multi_label", "regression", "pair", "token_classification", "question_answering"]
+)
 def test_what_is_served_is_what_the_predictor_says(model_folders: dict[str, Path], kind: str) -> None:
     predictor = Predictor.load(model_folders[kind], dtype="float32")
     inputs: list[Any] = [dict.fromkeys(predictor.columns, text) for text in TEXTS]
@@ -69,6 +79,12 @@ def test_what_is_served_is_what_the_predictor_says(model_folders: dict[str, Path
                     assert said == {"labels": list(labels), "probabilities": probabilities}
                 case ValuePrediction(value):
                     assert said == {"value": value}
+                case SpansPrediction(spans):
+                    assert said == {"spans": [dataclasses.asdict(span) for span in spans]}
+                case AnswerPrediction(answer, start, end, probability):
+                    assert said == {"answer": answer, "start": start, "end": end, "probability": probability}
+                case _:
+                    raise AssertionError(prediction)
 
     talk(test, tickets_at_7=predictor)
 

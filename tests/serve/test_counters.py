@@ -4,6 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tunewright.serve.batching import BatchFact
 from tunewright.serve.counters import Counters
+from tunewright.serve.writing import WriteFact
 
 
 def samples(counters: Counters) -> dict[tuple, float]:
@@ -38,6 +39,16 @@ def test_batches_queue_and_models_are_shown() -> None:
     assert seen["tunewright_model", ("name", "tickets"), ("task", "classification"), ("version", "4")] == 1
     waiting = 0
     assert samples(counters)["tunewright_queue_tokens",] == 0
+
+
+def test_tokens_of_texts_and_the_time_to_the_first_are_counted_but_not_of_one_that_never_began() -> None:
+    counters = Counters([], tokens_waiting=int)
+    counters.count_text(WriteFact(prompt_tokens=10, tokens=4, seconds_to_first=0.3))
+    counters.count_text(WriteFact(prompt_tokens=5, tokens=0, seconds_to_first=0.0))
+    seen = samples(counters)
+    assert seen["tunewright_text_tokens_total", ("direction", "in")] == 15
+    assert seen["tunewright_text_tokens_total", ("direction", "out")] == 4
+    assert seen["tunewright_first_token_seconds_count",] == 1 and seen["tunewright_first_token_seconds_sum",] == 0.3
 
 
 def test_two_applications_count_apart() -> None:

@@ -90,6 +90,18 @@ def test_labels_and_values_read_their_outputs(model_folders: dict[str, Path]) ->
     assert value.predict(TEXTS) == [ValuePrediction(float(output)) for output in outputs]
 
 
+def test_spans_and_answers_are_parts_of_the_text(model_folders: dict[str, Path]) -> None:
+    tagger = load(model_folders["token_classification"])
+    found = [(text, span) for text, said in zip(TEXTS, tagger.predict(TEXTS), strict=True) for span in said.spans]
+    assert found and {span.label for _, span in found} <= {"place", "thing"}
+    assert all(span.text == text[span.start : span.end] and 0 < span.probability <= 1 for text, span in found)
+    reader = load(model_folders["question_answering"])
+    asked = [{"question": "hello where", "context": text} for text in TEXTS]
+    answers = [(text, said) for text, said in zip(TEXTS, reader.predict(asked), strict=True) if said.answer]
+    assert answers
+    assert all(said.answer == text[said.start : said.end] and said.probability >= 0.5 for text, said in answers)
+
+
 def test_no_inputs_give_no_predictions(model_folders: dict[str, Path]) -> None:
     predictor = load(model_folders["classification"])
     assert predictor.predict([]) == []

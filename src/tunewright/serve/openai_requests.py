@@ -106,7 +106,10 @@ class Tool(_Shape):
 
 class JsonSchema(_Shape):
     name: str
-    schema_: dict[str, Any] = Field(alias="schema", description="what of JSON Schema is understood is in the guide")
+    schema_: dict[str, Any] = Field(
+        alias="schema", description="type, enum, const, anyOf, properties, required, items and lengths; other keywords "
+        "are refused by name",
+    )  # fmt: skip
     description: str | None = None
     strict: bool | None = Field(None, description="the answer keeps to the schema in any case")
 

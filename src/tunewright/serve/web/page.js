@@ -91,7 +91,7 @@ function chooseWay(chat) {
   at("go").textContent = chat ? "Send" : model.task === "pretraining" ? "Continue" : writes(model) ? "Write" : "Predict";
   at("hint").replaceChildren(...(chat ? [make("kbd", { textContent: "Enter" })] :
     [make("kbd", { textContent: "Ctrl" }), " ", make("kbd", { textContent: "Enter" })]));
-  at("fields").className = single ? "field" : "field several";
+  at("fields").className = chat ? "field chat" : single ? "field" : "field several";
   at("fields").replaceChildren(...(chat ? ["Message"] : model.inputs).map((column, i) => make("div", { className: "field" },
     make("label", { htmlFor: "input-" + i, textContent: column }),
     make("textarea", { id: "input-" + i, name: column, required: true,
@@ -108,6 +108,7 @@ function writes(model) {
 function summary(model) {
   const tells = { classification: "Chooses one of " + model.labels.length + " labels.",
     multi_label: "Gives any of " + model.labels.length + " labels.", regression: "Answers with a number.",
+    similarity: "Says how alike two texts are.", retrieval: "Says how near a passage is to a query.",
     token_classification: "Marks parts of a text as " + listed(model.labels) + ".",
     question_answering: "Answers with a part of the text, or says that it has no answer.",
     summarisation: "Writes summaries.", translation: "Translates.", generation: "Answers with a text.",
@@ -289,7 +290,7 @@ function showDocs(api) {
       "/v1 as their base URL and the token as their key." }),
     ...curls.map(text => make("pre", { textContent: text, tabIndex: 0 })),
     make("h3", { textContent: "Every error has the key error, with" }), shapeTable({ $ref: "/ErrorDetail" }, schemas))];
-  const order = Object.entries(api.paths).sort((a, b) => "post" in b[1] - "post" in a[1]);
+  const order = Object.entries(api.paths).sort((a, b) => ("post" in b[1]) - ("post" in a[1]));
   for (const [path, methods] of order)
     for (const [method, operation] of Object.entries(methods)) cards.push(operationCard(path, method, operation, schemas));
   at("docs").replaceChildren(...cards);
