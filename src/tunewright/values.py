@@ -177,7 +177,8 @@ def ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The integers first[i], first[i] + 1, ... (counts[i] of them) for each i, one after the other: int64 [sum]."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(first - (ends - counts), counts)
+    found: np.ndarray = np.arange(total) + np.repeat(first - (ends - counts), counts)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
