@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from tests.tiny_training import (
@@ -19,8 +20,8 @@ from tests.tiny_training import (
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from tunewright.model.heads import TaskModel
-from tunewright.model.trainable import TRAINABLE
+from tunewright.model.heads import New, TaskModel
+from tunewright.model.trainable import TRAINABLE, part_name
 from tunewright.train.engine import Training
 from tunewright.train.optimizers import AdamW, Masters
 from tunewright.values import Batch
@@ -313,3 +314,46 @@ def test_masters_of_a_model_on_names_out_of_order_are_the_same():
     assert set(masters.trained()) == set(names)
     for name, parameter in tiny_model().named_parameters():
         assert torch.equal(masters.trained()[name], parameter.detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_of_a_table_with_new_rows_these_alone_train_and_as_torch_would_train_them(dtype):
+    """Against torch's AdamW on a table whose other rows get no gradient; the others keep their bits."""
+    model, rows = tiny_model(), (10, 13)  # the words that tell the classes, as if they were new
+    name = "trunk.embeddings.word_embeddings.weight"
+    model.new = New(frozenset(), {name: rows})
+    before = dict(model.named_parameters())[name].detach().clone()
+    options = {"rate": 1e-2, "weight_decay": 0.0, "clip": 1e9}
+    training = tiny_training(model, trainable=TRAINABLE["head"](), dtype=dtype, **options)
+    part = part_name(name, *rows)
+    masters, gradients = [training.masters.trained()[part].clone()], []
+    step = training.masters.step
+
+    def watched(rate, norm):
+        gradients.append(training.masters.gradients[part].clone())
+        step(rate, norm)
+
+    training.masters.step = watched
+    run(training)
+    after = dict(model.named_parameters())[name].detach().float()
+    others = torch.ones(len(after), dtype=torch.bool)
+    others[slice(*rows)] = False
+    assert torch.equal(after[others], before.to(dtype).float()[others])
+    reference = torch.nn.Parameter(masters[0])
+    optimizer = torch.optim.AdamW([reference], lr=1e-2, weight_decay=0.0)
+    for gradient in gradients:
+        reference.grad = gradient
+        optimizer.step()
+    assert torch.allclose(training.masters.trained()[part], reference.detach(), atol=1e-6)
+    assert torch.equal(after[slice(*rows)], training.masters.trained()[part].to(dtype).float())
+    assert float((after - before)[slice(*rows)].abs().min()) > 0
+
+
+def test_gradients_of_new_rows_are_those_of_the_whole_table():
+    model, rows = tiny_model(), (10, 13)
+    name = "trunk.embeddings.word_embeddings.weight"
+    model.new = New(frozenset(), {name: rows})
+    parts = gradients_of(tiny_training(model, trainable=TRAINABLE["head"](), accumulate=3), np.arange(24))
+    whole = gradients_of(tiny_training(trainable=TRAINABLE["everything"]()), np.arange(24))
+    assert torch.allclose(parts[part_name(name, *rows)], whole[name][slice(*rows)], atol=1e-6)
+    assert float(parts[part_name(name, *rows)].abs().max()) > 1e-3

@@ -28,7 +28,8 @@ _ARCHITECTURE = "EncoderDecoderModel"
 def describe_joined(base: Base) -> Description:
     """What the halves of `base` are together. Raises BaseRefusal where they do not fit each other."""
     assert base.decoder is not None
-    reader, writer = describe(replace(base, decoder=None)), describe(base.decoder)
+    alone = replace(base, name=base.name.removesuffix(f"-to-{base.decoder.name}"), decoder=None)
+    reader, writer = describe(alone), describe(base.decoder)
     _refuse_misfits(base, reader, writer)
     with quiet_library():
         whole = skeleton(joined_config(base), base.folder, writes=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunewright.model.adaptations import Adaptation, FeedForward, Importance
 from tunewright.model.adapters import target_names
@@ -43,9 +43,10 @@ def adaptations_of(recipe: Recipe) -> tuple[Adaptation, ...]:
 
 
 def plan_adaptations(
-    file: RecipeFile, base: Base, description: Description, trainables: Sequence[Trainable]
-) -> tuple[tuple[Adaptation, ...], Description]:
-    """The changes of a recipe's base, and what the base is after them.
+    file: RecipeFile, base: Base, description: Description, tokenizer: PreTrainedTokenizerBase,
+    trainables: Sequence[Trainable],
+) -> tuple[tuple[Adaptation, ...], Description]:  # fmt: skip
+    """The changes of a recipe's base, and what the base is after them; `tokenizer` learns the words that they add.
 
     They are tried on the base without its weights. Raises RecipeRefusal, with the place in the file, for a change that
     cannot be made, does not fit the task, or would never be trained.
@@ -61,6 +62,7 @@ def plan_adaptations(
         where = file.where(f"adapt.{place}")
         _refuse_misfit(adaptation, recipe, place, where)
         try:
+            adaptation.teach(tokenizer)
             before = skeleton_of(base, recipe.task.kind, adaptations[:place]).trunk
             skeleton_of(base, recipe.task.kind, adaptations[: place + 1])
         except RecipeRefusal as refusal:

@@ -81,7 +81,7 @@ def _changes(plan: Plan, steps: list[Skeleton], heads: list[Head | None]) -> Ite
     """A line for each change: what is otherwise after it."""
     for place, component in enumerate(plan.recipe.adapt):
         before, after = (outline_parts(steps[at].trunk, heads[at]) for at in (place, place + 1))
-        changed = [f"{old} → {new}" for old, new in zip(before, after, strict=True) if old != new]
+        changed = [f"{new} instead of {old}" for old, new in zip(before, after, strict=True) if old != new]
         options = ", ".join(f"{name} {_listed(value)}" for name, value in component.options.items())
         yield f"{component.kind}{f' ({options})' if options else ''}: {'; '.join(changed) or _UNSEEN}"
 
@@ -107,9 +107,8 @@ def _lora(lora: Lora, step: Skeleton, phase: str) -> Iterator[str]:
 
 
 def _several(count: int, what: str) -> str:
-    if count == 1:
-        return f"{count:,} {what}"
-    return f"{count:,} {what.removesuffix('y')}{'ies' if what[-1] == 'y' else 's'}"
+    several = f"{what}s".replace("ys", "ies")
+    return f"{count:,} {what if count == 1 else several}"
 
 
 def _listed(value: object) -> str:

@@ -133,11 +133,11 @@ def make_plan(file: RecipeFile) -> Plan:
     base = find_base_of(file)
     as_it_came = describe_base(base)
     refuse_unfit(as_it_came, recipe.task.kind)
-    adaptations, description = plan_adaptations(file, base, as_it_came, [phase.trainable for phase in phases])
-    prepared = prepare(recipe, root=file.root, templates=file.templates)
     tokenizer = load_tokenizer(base.folder)
-    for adaptation in adaptations:
-        adaptation.teach(tokenizer)
+    adaptations, description = plan_adaptations(
+        file, base, as_it_came, tokenizer, [phase.trainable for phase in phases]
+    )
+    prepared = prepare(recipe, root=file.root, templates=file.templates)
     make = partial(build_encoder, recipe, tokenizer=tokenizer, description=description, root=file.root)
     unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": "truncate", "overlap": None})
     uncut = make(unlimited, join=_default_join(recipe, description))
