@@ -106,8 +106,13 @@ def _is_watched(module: nn.Module) -> bool:
 
 
 def _run_padded(trunk: nn.Module, ids_n: Tensor, lengths_s: Sequence[int]) -> Tensor:
-    """The library's own way: what pads on the right is never seen by what stands before it."""
-    rows = nn.utils.rnn.pad_sequence(list(ids_n.split(list(lengths_s))), batch_first=True)
+    """The library's own way: what pads on the right is never seen by what stands before it.
+
+    It is a token of the batch, because an optimiser may keep account of the tokens that were read.
+    """
+    rows = nn.utils.rnn.pad_sequence(
+        list(ids_n.split(list(lengths_s))), batch_first=True, padding_value=int(ids_n[0])
+    )
     positions_t = torch.arange(rows.shape[1], device=ids_n.device)
     real_st = positions_t < torch.tensor(list(lengths_s), device=ids_n.device)[:, None]
     return trunk(input_ids=rows, attention_mask=real_st.long(), use_cache=False).last_hidden_state[real_st]
