@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 import pytest
 from tests.house.sources import ROOT
-from tests.tiny_bases import make_tiny_base
+from tests.tiny_bases import WORDS, make_tiny_base
 
 from tunewright.model.bases import find_base
 from tunewright.pipeline.check import check
@@ -62,6 +63,12 @@ def test_it_checks_clean(path, tiny_decoder, public_data, tmp_path, monkeypatch)
         find_base(read_recipe(path).recipe.base, root=path.parent)
     except BaseRefusal:
         overrides = [f"base={tiny_decoder}", "encode.max_length=48"]
+    if path.stem == "pretrain-nano":  # its corpus is made by `python -m nano corpus`, which takes minutes
+        rows = [{"text": f"{word} {i} " * 9} for i, word in enumerate(WORDS.split())]
+        small = tmp_path / "corpus.jsonl"
+        small.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        overrides = [f"base={tiny_decoder}", "encode.max_length=48", f"data.train={small}", "data.test=0.2",
+                     "data.validation=0.1"]  # fmt: skip
     report = check(path, overrides=overrides)
     assert [line for line in report.lines if line.state in ("refused", "skipped")] == []
     assert report.ok
