@@ -227,6 +227,8 @@ def test_a_prompt_leaves_room_for_the_answer_and_keeps_its_frame():
     assert 60 < len(prompt) <= 70
     text = ours.tokenizer.decode(prompt)
     assert text.startswith("<s>user\nword0 ") and text.endswith("</s>\n<s>assistant\n")
+    with pytest.raises(DataRefusal, match=r"has \d+ tokens, 100 are read, of which 30 are kept for an answer"):
+        chat_encoder("bytes", max_length=100, room=30).before_answers([(QUESTION,), (LONG,)])
 
 
 @KINDS

@@ -17,7 +17,6 @@ from tunewright.model.predict import (
     make_batch,
     pooled_rows,
     probabilities,
-    ranges,
     row_of_asked,
 )
 from tunewright.values import Encoded
@@ -59,12 +58,6 @@ def test_batches_hold_every_row_once_within_the_budget(rows, tokens):
     for batch in batches:
         padded = sum(len(rows[r]) for r in batch) * max(len(sequence) for r in batch for sequence in rows[r])
         assert len(batch) == 1 or padded <= tokens
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5))))
-def test_ranges_are_pythons(pairs):
-    first, counts = np.array([p[0] for p in pairs], dtype=int), np.array([p[1] for p in pairs], dtype=int)
-    assert ranges(first, counts).tolist() == [i for f, c in pairs for i in range(f, f + c)]
 
 
 @pytest.mark.parametrize("tokens_per_batch", [1, 12, 4096])

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests import tiny_texts
 from tests.tiny_training import gradients_of, masters_of, run, tiny_model, tiny_rows, tiny_training, trained
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
@@ -65,6 +66,67 @@ def test_the_number_of_passes_changes_neither_loss_nor_gradient(kind, options, w
         assert fact.passes == passes
         assert fact.loss == pytest.approx(whole.loss, rel=1e-6)
         assert norm_of({n: gradients[n] - expected[n] for n in expected}) < 1e-6 * norm_of(expected)
+
+
+TEXT_CASES = [(name, trainable) for name in ("llama", "llama, tied", "gpt2", "t5", "bart") for trainable in
+              ("everything", "lora")]  # fmt: skip
+
+
+def text_training(name: str, trainable: str = "everything", **changes) -> Training:
+    material = changes.pop("material", None) or tiny_texts.tiny_text_rows(name, rows=8, longest=24, seed=4)
+    model = tiny_texts.tiny_text_model(name)
+    choice = TRAINABLE["lora"](rank=4) if trainable == "lora" else TRAINABLE[trainable]()
+    choice.prepare(model, seed=3)
+    if trainable == "lora":
+        with torch.no_grad():
+            for path, parameter in model.named_parameters():
+                if "lora_B" in path:
+                    parameter.add_(0.1)
+    options = {"kind": "generation", "rows_per_update": 8, "tokens_per_pass": 100_000} | changes
+    return tiny_training(model, material, trainable=choice, **options)
+
+
+@pytest.mark.parametrize(("name", "trainable"), TEXT_CASES)
+def test_eight_rows_at_once_are_eight_rows_one_by_one_in_texts_too(name, trainable):
+    def once(**changes):
+        training = text_training(name, trainable, **changes)
+        gradients = gradients_of(training, np.arange(8))
+        return next(training.updates()), gradients
+
+    whole, expected = once()
+    assert whole.passes == 1 and whole.loss > 1
+    for passes, changes in {3: {"accumulate": 3}, 8: {"accumulate": 8}}.items():
+        fact, gradients = once(**changes)
+        assert fact.passes == passes
+        assert fact.loss == pytest.approx(whole.loss, rel=1e-6)
+        assert norm_of({n: gradients[n] - expected[n] for n in expected}) < 1e-6 * norm_of(expected)
+
+
+@pytest.mark.parametrize("name", tiny_texts.ALL)
+def test_updates_are_those_of_torch_on_the_librarys_own_loss(name):
+    material, rate = tiny_texts.tiny_text_rows(name, rows=8, seed=4), 1e-2
+    training = text_training(name, material=material, rate=rate, weight_decay=0.0, accumulate=3, budget="3 updates")
+    facts = run(training)
+    theirs = tiny_texts.tiny_lm(name)
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=rate, weight_decay=0.0)
+    for fact in facts:
+        loss = tiny_texts.library_loss(theirs, material.encoded)
+        assert fact.loss == pytest.approx(loss.item(), rel=1e-4)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        assert fact.gradient_norm == pytest.approx(norm.item(), rel=1e-3)
+        optimizer.step()
+    assert facts[-1].loss < facts[0].loss
+
+
+def test_what_pads_a_batch_is_no_token_that_was_read():
+    """A decoder of another kind than Llama's pads by itself, and the rows of its embedding are kept one by one."""
+    material = tiny_texts.tiny_text_rows("neox", rows=8, seed=4)
+    assert 0 not in material.encoded.tokens_n
+    object.__setattr__(material, "pad_id", 3)
+    facts = run(text_training("neox", material=material, budget="2 updates"))
+    assert len(facts) == 2 and not any(fact.skipped for fact in facts)
 
 
 def test_the_loss_is_the_weighted_mean_over_the_update():

@@ -185,8 +185,8 @@ class TurnEncoder:
             over = len(ids) - limit
             if over <= 0:
                 return ids, cut
-            said, cut = self._shortened(said, over, row), cut + over
-        raise self._too_long(row, len(ids))
+            said, cut = self._shortened(said, over, row, room), cut + over
+        raise self._too_long(row, len(ids), room)
 
     def _source(self, turns: tuple[str, ...], row: int) -> str:
         self._refuse_special(turns, row)
@@ -194,17 +194,17 @@ class TurnEncoder:
             return self.template.prompt([Turn(str(turn), turn.role) for turn in turns if isinstance(turn, Turn)])
         return "\n".join(turns)
 
-    def _shortened(self, turns: tuple[str, ...], tokens: int, row: int) -> tuple[str, ...]:
+    def _shortened(self, turns: tuple[str, ...], tokens: int, row: int, room: int = 0) -> tuple[str, ...]:
         """The turns with `tokens` fewer at the end of the longest one that was said to the model."""
         if self.long == "refuse":
-            raise self._too_long(row, self.max_length + tokens)
+            raise self._too_long(row, self.max_length - room + tokens, room)
         open_to_cuts = [i for i, turn in enumerate(turns) if getattr(turn, "role", "user") in ("user", "tool")]
         if not open_to_cuts:
-            raise self._too_long(row, self.max_length + tokens)
+            raise self._too_long(row, self.max_length - room + tokens, room)
         place = max(open_to_cuts, key=lambda i: len(turns[i]))
         ids, offsets = self._with_offsets(str(turns[place]))
         if len(ids) <= tokens:
-            raise self._too_long(row, self.max_length + tokens)
+            raise self._too_long(row, self.max_length - room + tokens, room)
         shorter = Turn(str(turns[place])[: offsets[len(ids) - tokens][0]], getattr(turns[place], "role", "user"))
         return (*turns[:place], shorter, *turns[place + 1 :])
 
@@ -244,9 +244,10 @@ class TurnEncoder:
                 "that do not begin with white space.",
             )  # fmt: skip
 
-    def _too_long(self, row: int, tokens: int) -> DataRefusal:
+    def _too_long(self, row: int, tokens: int, room: int = 0) -> DataRefusal:
+        kept = f", of which {room} are kept for an answer" if room else ""
         return DataRefusal(
-            f"A conversation has {tokens} tokens, {self.max_length} are read.", where=f"row {row}",
+            f"A conversation has {tokens} tokens, {self.max_length} are read{kept}.", where=f"row {row}",
             remedy="Raise encode.max_length if the base takes more, or set encode.long: truncate, which shortens what "
             "was said to the model and never an answer.",
         )  # fmt: skip

@@ -160,6 +160,8 @@ def make_plan(file: RecipeFile) -> Plan:
         split: encode_rows(encoder, getattr(prepared, split), kind=recipe.task.kind, labels=prepared.labels)
         for split in SPLITS
     }
+    if KINDS[recipe.task.kind].answers == "texts":
+        encoder.before_answers(prepared.test.inputs)  # what leaves no room for an answer is refused before training
     rows = {split: rows_of_encoded(encoder, getattr(prepared, split), encoded[split], split) for split in SPLITS}
     plan = Plan(
         file=file, recipe=resolved.recipe, reasons=resolved.reasons, prepared=prepared, base=base,

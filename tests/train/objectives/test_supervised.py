@@ -12,7 +12,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
-from transformers.loss.loss_utils import ForSequenceClassificationLoss
+from transformers.loss.loss_utils import (
+    ForQuestionAnsweringLoss,
+    ForSequenceClassificationLoss,
+    ForTokenClassification,
+)
 from transformers.trainer_pt_utils import LabelSmoother
 
 from tunewright.train.objectives.supervised import Supervised
@@ -119,6 +123,99 @@ def test_values_are_computed_in_float32_whatever_the_logits_are(kind):
 def test_logits_of_a_thousand_stay_finite(kind):
     given = context(kind, scale=1000.0)
     assert torch.isfinite(Supervised(label_smoothing=0 if kind == "regression" else 0.1).values(given)).all()
+
+
+# ---- answers at tokens
+
+
+def tagged(seed: int, *, rows: int = 5, tags: int = 7) -> tuple[Context, torch.Tensor, torch.Tensor]:
+    """A batch of asked tokens, and the same as the library has it: logits [s, t, c], labels −100 where none is."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(rows, 9, tags, generator=generator)
+    labels = torch.randint(-1, tags, (rows, 9), generator=generator)
+    labels[0, 0] = 1
+    at_m = (labels.flatten() >= 0).nonzero().squeeze(1)
+    batch = Batch(
+        ids_st=torch.zeros(rows, 9, dtype=torch.int64), lengths_s=torch.full((rows,), 9), types_st=None,
+        owner_s=torch.arange(rows), row_indices_b=torch.arange(rows), targets=labels.flatten()[at_m],
+        weights_m=torch.ones(len(at_m)), at_m=at_m,
+    )  # fmt: skip
+    outputs = Outputs(logits.flatten(0, 1)[at_m], torch.zeros(len(at_m), 2))
+    return Context(batch, outputs, "token_classification"), logits, labels.where(labels >= 0, -100)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_the_mean_over_tags_is_the_loss_of_transformers(seed):
+    given, logits, labels = tagged(seed)
+    expected = ForTokenClassification(logits, labels, SimpleNamespace(num_labels=logits.shape[-1]))
+    objective = Supervised().fitted(np.zeros(0), kind="token_classification", classes=3)
+    weights = objective.weights(given.batch)
+    torch.testing.assert_close((objective.values(given) * weights).sum() / weights.sum(), expected)
+    smooth = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.2)
+    torch.testing.assert_close(Supervised(label_smoothing=0.2).values(given).mean(), smooth)
+
+
+def asked(seed: int, *, rows: int = 4, windows: int = 6) -> tuple[Context, torch.Tensor, torch.Tensor]:
+    """Questions, some over several windows: candidates are the first token and those from the fourth on."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(windows, 10, 2, generator=generator) * 3
+    lengths = torch.randint(4, 11, (windows,), generator=generator)
+    candidate = (torch.arange(10) < lengths[:, None]) & ((torch.arange(10) == 0) | (torch.arange(10) >= 3))
+    ends = torch.zeros(windows, 2, dtype=torch.int64)
+    marks = torch.zeros(windows, 10, dtype=torch.int64)
+    for window in range(windows):
+        places = candidate[window].nonzero().squeeze(1)
+        pair = torch.randint(0, len(places), (2,), generator=generator).sort().values
+        ends[window] = places[pair]
+        marks[window, ends[window, 0]] |= 1
+        marks[window, ends[window, 1]] |= 2
+    at_m = candidate.flatten().nonzero().squeeze(1)
+    owner = torch.randint(0, rows, (windows,), generator=generator).sort().values
+    batch = Batch(
+        ids_st=torch.zeros(windows, 10, dtype=torch.int64), lengths_s=lengths, types_st=None, owner_s=owner,
+        row_indices_b=torch.arange(rows), targets=marks.flatten()[at_m], weights_m=torch.ones(len(at_m)), at_m=at_m,
+    )  # fmt: skip
+    context = Context(batch, Outputs(logits.flatten(0, 1)[at_m], torch.zeros(len(at_m), 2)), "question_answering")
+    return context, logits.masked_fill(~candidate[..., None], -1e9), ends
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_the_mean_over_ends_of_answers_is_the_loss_of_transformers(seed):
+    given, logits, ends = asked(seed)
+    objective = Supervised().fitted(np.zeros(0), kind="question_answering", classes=0)
+    weights, values = objective.weights(given.batch), objective.values(given)
+    expected = ForQuestionAnsweringLoss(logits[..., 0], logits[..., 1], ends[:, 0], ends[:, 1])
+    torch.testing.assert_close((values * weights).sum() / weights.sum(), expected)
+    assert float(weights.sum()) == len(ends), "every window counts once, a beginning and an end half each"
+    assert values.shape == weights.shape == given.batch.targets.shape
+    assert not values[given.batch.targets == 0].any()
+
+
+def test_ends_of_answers_have_the_gradient_of_transformers_and_logits_of_a_thousand_are_no_trouble():
+    given, logits, ends = asked(3)
+    ours, theirs = given.outputs.logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    objective = Supervised().fitted(np.zeros(0), kind="question_answering", classes=0)
+    weights = objective.weights(given.batch)
+    context = Context(given.batch, Outputs(ours, given.outputs.vectors_md), "question_answering")
+    ((objective.values(context) * weights).sum() / weights.sum()).backward()
+    ForQuestionAnsweringLoss(theirs[..., 0], theirs[..., 1], ends[:, 0], ends[:, 1]).backward()
+    torch.testing.assert_close(ours.grad, theirs.grad.flatten(0, 1)[given.batch.at_m])
+    loud = Context(given.batch, Outputs(ours.detach() * 1000, given.outputs.vectors_md), "question_answering")
+    assert torch.isfinite(objective.values(loud)).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_texts_have_the_loss_of_torch_over_the_whole_vocabulary(smoothing):
+    generator = torch.Generator().manual_seed(2)
+    vectors, vocabulary = torch.randn(11, 8, generator=generator), torch.randn(40, 8, generator=generator)
+    batch = context("classification", rows=11, classes=40).batch
+    outputs = Outputs(None, vectors, vocabulary)
+    values = Supervised(label_smoothing=smoothing).values(Context(batch, outputs, "generation"))
+    logits = vectors @ vocabulary.t()
+    expected = F.cross_entropy(logits, batch.targets, label_smoothing=smoothing, reduction="none")
+    torch.testing.assert_close(values, expected)
 
 
 @pytest.mark.parametrize(("options", "refused"), [
