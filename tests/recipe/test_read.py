@@ -119,7 +119,7 @@ def test_a_recipe_is_read_with_its_folder_and_lines(write, tmp_path):
         ("phases:\n  - trainable: {kind: rich, rate: .nan}\n", "it must be a finite number", 7),
         ("phases:\n  - trainable: {kind: rich, decay: steps}\n", "'linear' or 'cosine'", 7),
         ("phases:\n  - trainable: {kind: rich, rank: 0}\n", "rank must be at least 1, not 0", 7),
-        ("phases:\n  - trainable: required\n", "'required' cannot be made so", 7),
+        ("phases:\n  - trainable: required\n", "'required' needs the option 'layers'", 7),
         ("phases:\n  - schedule: {kind: plain, weight: 2}\n", "A weight makes no sense for a schedule", 7),
         ("a(b: 1\n", "Unknown key 'a(b'", 6),
         ("base: other\n", "The key 'base' stands twice", 6),
