@@ -8,12 +8,9 @@ was tried is in docs/log.md.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import resource
 import sys
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,19 +19,16 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
+from shared import IGNORED, Clock, InOrder, keep_freed_memory, padded
 from torch import Tensor, nn
-from torch.utils.data import Sampler
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
-    TrainerCallback,
 )
 from trl import SFTConfig, SFTTrainer
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -63,15 +57,6 @@ LEANEST = {
 }  # fmt: skip
 
 
-def keep_freed_memory() -> None:
-    """Have glibc serve every size from its heap and never trim it (mallopt(3))."""
-    trim_threshold, mmap_max = -1, -4
-    libc = ctypes.CDLL(None)
-    for parameter, value in ((trim_threshold, 2**31 - 1), (mmap_max, 0)):
-        accepted = libc.mallopt(parameter, value)
-        assert accepted == 1, f"mallopt({parameter}, {value}) was refused"
-
-
 def configured(arguments: argparse.Namespace) -> Configuration:
     chosen = (LEANEST if arguments.leanest else FASTEST)[arguments.work]
     types = {field.name: type(field.default) for field in fields(Configuration)}
@@ -80,19 +65,6 @@ def configured(arguments: argparse.Namespace) -> Configuration:
         name, _, text = override.partition("=")
         changes[name] = text == "True" if types[name] is bool else types[name](text)
     return replace(chosen, **changes)
-
-
-class InOrder(Sampler[int]):
-    """The rows of the given updates, one after the other."""
-
-    def __init__(self, order: list[list[int]]):
-        self.rows = [row for update in order for row in update]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.rows)
 
 
 class Ordered:
@@ -116,24 +88,6 @@ class OrderedSFT(Ordered, SFTTrainer):
 
 class OrderedSeq2Seq(Ordered, Seq2SeqTrainer):
     pass
-
-
-class Clock(TrainerCallback):
-    """Starts after the untimed updates, stops with the last one."""
-
-    def __init__(self, *, untimed: int):
-        self.untimed = untimed
-        self.started = self.stopped = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.stopped = time.perf_counter()
-        if state.global_step == self.untimed:
-            self.started = self.stopped
-
-
-def padded(rows: Sequence[Sequence[int]], value: int, multiple: int) -> Tensor:
-    width = -(-max(map(len, rows)) // multiple) * multiple
-    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -254,7 +208,7 @@ def main() -> None:
     trainer.add_callback(clock)
     trainer.train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    seconds, timed = clock.stopped - clock.started, trainer.order[arguments.untimed :]
+    seconds, timed = clock.seconds, trainer.order[arguments.untimed :]
     print(json.dumps({
         "seconds": seconds, "rows_per_second": sum(map(len, timed)) / seconds, "peak_rss_mb": peak,
         "losses": losses_of_updates(trainer.losses, len(trainer.order)),
