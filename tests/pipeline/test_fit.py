@@ -7,9 +7,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests import tiny_tasks as tiny
 
+from tunewright.data.apart import number_texts
+from tunewright.model.predict import forward_rows
 from tunewright.pipeline.features import BaseFeatures
-from tunewright.pipeline.fit import EarlyStop, Fit, mean_loss, rebuild
+from tunewright.pipeline.fit import (
+    EarlyStop,
+    Fit,
+    answer_in_units,
+    answers_to_learn,
+    mean_loss,
+    rebuild,
+    target_scale,
+)
+from tunewright.pipeline.plan import make_plan, read_recipe
 from tunewright.pipeline.run import Quiet
 from tunewright.store.runs import open_run
 from tunewright.train.engine import NotFinite
@@ -82,3 +94,28 @@ def test_mean_loss_is_the_mean_negative_log_likelihood():
     outputs = np.array([[0.5, 0.5], [0.25, 0.75]], np.float32)
     assert mean_loss(outputs, np.array([0, 1]), "classification") == pytest.approx(-np.log([0.5, 0.75]).mean())
     assert mean_loss(np.array([1.0, 3.0]), np.array([0.0, 0.0]), "regression") == 5.0
+
+
+@pytest.fixture(scope="module", params=["similarity", "retrieval"])
+def plan_that_compares(request, tmp_path_factory):
+    recipe = tiny.write_pairs_task(tmp_path_factory.mktemp(request.param), request.param)
+    return make_plan(read_recipe(recipe))
+
+
+def test_answers_are_laid_out_for_what_learns_them(plan_that_compares):
+    plan = plan_that_compares
+    rows, learned = plan.rows("train"), answers_to_learn(plan, "train")
+    if plan.recipe.task.kind == "retrieval":
+        assert learned.tolist() == number_texts(rows.inputs).tolist() and learned.shape == (len(rows), 2)
+        return
+    zero, unit = target_scale(plan)
+    assert (zero, unit) == (1.0, 4.0) and (learned.min(), learned.max()) == (0.0, 1.0)
+    np.testing.assert_allclose(zero + unit * learned, rows.targets, atol=1e-6)
+
+
+def test_a_model_that_compares_says_numbers_in_the_users_units(plan_that_compares):
+    model, encoded = rebuild(plan_that_compares, {}, phases=0), plan_that_compares.encoded["validation"]
+    cosines = forward_rows(model, encoded)
+    assert (np.abs(cosines) <= 1 + 1e-6).all()
+    answer_in_units(model, (1.0, 4.0))
+    np.testing.assert_allclose(forward_rows(model, encoded), 1 + 4 * cosines, rtol=1e-6)

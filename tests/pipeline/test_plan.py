@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests import tiny_tasks as tiny
 
 from tunewright.pipeline.plan import make_plan, read_recipe
 from tunewright.recipe.errors import BaseRefusal, DataRefusal, RecipeRefusal
+from tunewright.recipe.schema import Component
 
 
 def test_equal_recipe_and_rows_give_an_equal_id(tiny_plan):
@@ -61,3 +63,9 @@ def test_a_secret_is_never_written_back(tiny_plan, monkeypatch):
     plan = tiny_plan("data.train=${PLACE_OF_ROWS}")
     assert plan.recipe.data.train == "rows.jsonl"
     assert plan.written()["recipe"]["data"]["train"] == "${PLACE_OF_ROWS}"
+
+
+def test_an_option_of_an_objective_that_is_not_named_is_one_of_the_usual_one(tmp_path):
+    recipe = tiny.write_pairs_task(tmp_path, "retrieval")
+    file = read_recipe(recipe, ["phases.0.objective.temperature=0.1"])
+    assert file.recipe.phases[0].objective == (Component(kind="contrastive", options={"temperature": 0.1}),)

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
+from tests import tiny_tasks as tiny
 
 from tunewright.model.weights import load_model
 from tunewright.pipeline import proof
@@ -71,3 +72,13 @@ def test_a_model_served_in_an_arithmetic_that_changes_it_is_seen(tiny_run, monke
     assert choose_arithmetic(plan, trained).dtype == result.model.dtype == "bfloat16"
     monkeypatch.setitem(proof.TOLERANCE, "bfloat16", 1e-9)
     assert not prove_parity(plan, trained, folder, Arithmetic("bfloat16", "so it was said"))["served"]["holds"]
+
+
+def test_an_objective_that_is_named_though_it_is_the_usual_one_is_no_change(tmp_path):
+    recipe = tiny.write_pairs_task(tmp_path, "retrieval")
+
+    def changed(*overrides):
+        return {key for key, _ in changed_options(read_recipe(recipe, overrides).recipe)}
+
+    assert changed("phases.0.objective=contrastive") == changed()
+    assert changed("phases.0.objective.temperature=0.1") - changed() == {"phases.0.objective.temperature"}

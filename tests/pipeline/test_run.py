@@ -7,11 +7,17 @@ import random
 
 import pyarrow.parquet as parquet
 import pytest
+import torch
+from safetensors.torch import load_file, save
+from tests import tiny_tasks as tiny
 
-from tunewright.pipeline.run import run
+from tunewright.pipeline.adapting import from_tensors, to_tensors
+from tunewright.pipeline.plan import make_plan, read_recipe
+from tunewright.pipeline.run import keep_importance, run
 from tunewright.recipe.errors import StoreRefusal
 from tunewright.store import files
 from tunewright.store.registry import Registry
+from tunewright.store.runs import open_run
 
 
 def test_a_run_leaves_everything_that_the_map_names(tiny_run):
@@ -87,3 +93,22 @@ def test_a_full_disk_registers_nothing(tiny_task, tmp_path, monkeypatch):
 
     with open_database() as database:
         assert Registry(database).versions() == []
+
+
+def test_a_resumed_run_takes_the_same_units_away_as_when_it_began(tmp_path, monkeypatch):
+    """Importance is measured with rounding, so what the run measured first is what holds."""
+    monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path))
+    recipe = tiny.write_task(tmp_path)
+    changes = ["adapt=[{kind: feed_forward, units: 24}]", "compute.threads=1"]
+    result = run(recipe, overrides=changes)
+    plan = make_plan(read_recipe(recipe, changes))
+    kept = from_tensors(load_file(result.folder / "importance.safetensors"))
+    assert all(torch.allclose(a, b) for a, b in zip(kept[0], plan.importance[0], strict=True))
+    turned = {0: [score.flip(0) for score in kept[0]]}
+    (result.folder / "importance.safetensors").write_bytes(save(to_tensors(turned)))
+    with open_run(plan.recipe.name, plan.id) as held:
+        found = keep_importance(held, plan)
+    assert all(torch.equal(a, b) for a, b in zip(found[0], turned[0], strict=True))
+    plain = make_plan(read_recipe(recipe))
+    with open_run(plain.recipe.name, plain.id) as held:
+        assert keep_importance(held, plain) == {} and not (held.folder / "importance.safetensors").exists()

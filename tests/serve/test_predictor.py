@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.tiny_bases import make_tiny_base
 from transformers import AutoModel, AutoTokenizer
 
+from tunewright.data.apart import ApartEncoder, gather_passages
 from tunewright.model.bases import find_base
-from tunewright.model.describe import describe
+from tunewright.model.build import build_model
+from tunewright.model.describe import describe, load_tokenizer
 from tunewright.model.weights import load_model, save_model
 from tunewright.recipe.errors import DataRefusal
+from tunewright.serve.answering import TEMPERATURE, mean_loss_of_passages
 from tunewright.serve.predictor import (
     InputRefusal,
     LabelPrediction,
@@ -207,3 +211,71 @@ def test_a_lora_model_answers_merged_as_it_did_unmerged(model_folders: dict[str,
     assert has_lora(unmerged.model) and not has_lora(merged.model)
     np.testing.assert_allclose(merged.logits(TEXTS), unmerged.logits(TEXTS), atol=1e-4)
     assert np.abs(merged.logits(TEXTS) - load(source).logits(TEXTS)).max() > 1e-2
+
+
+# ---- texts that are compared
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A model that was taught with queries, passages and passages that do not answer."""
+    folder = tmp_path_factory.mktemp("finder")
+    base = find_base(str(make_tiny_base(folder / "base", "bert")), root=folder)
+    description = describe(base)
+    model = build_model(base, description, kind="retrieval", outputs=0, pooling="mean", seed=3)
+    encoder = ApartEncoder(32, "windows", 4, ("query", "passage", "other"), load_tokenizer(base.folder))
+    save_model(
+        model, folder / "model", encoder_json=encoder.to_json(), labels=(), base=base, description=description
+    )
+    return load(folder / "model")
+
+
+ROWS = [
+    ("my card", "where is my card please", "refund the money"), ("late", "it is late", "where is my card please"),
+    ("hello card", "where is my card please", "it is late"), ("pin code", "change the pin", "hello " * 50),
+]  # fmt: skip
+
+
+def test_a_query_and_a_passage_get_their_cosine_whatever_their_company(finder: Predictor) -> None:
+    assert finder.columns == ("query", "passage")
+    pairs = [row[:2] for row in ROWS]
+    vectors = finder.logits(pairs)
+    assert vectors.shape == (4, 2, 32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=2), 1, atol=1e-6)
+    together = finder.predict(pairs)
+    assert [said.value for said in together] == pytest.approx((vectors[:, 0] * vectors[:, 1]).sum(1).tolist(), abs=1e-6)
+    for pair, said in zip(pairs, together, strict=True):
+        (alone,) = finder.predict([dict(zip(finder.columns, pair, strict=True))])
+        assert alone.value == pytest.approx(said.value, abs=1e-5)
+
+
+def test_places_are_among_the_different_passages_of_all_rows(finder: Predictor) -> None:
+    vectors = finder._logits_of_rows(ROWS)
+    texts = sorted({text for row in ROWS for text in row[1:]})
+    vector_of = {text: vectors[i, j] for i, row in enumerate(ROWS) for j, text in enumerate(row) if j}
+    expected = []
+    for i, row in enumerate(ROWS):
+        scores = {text: float(vectors[i, 0] @ vector_of[text]) for text in texts}
+        expected.append(1 + sum(score > scores[row[1]] + 1e-6 for score in scores.values()))
+    places = finder.judged_outputs(ROWS)
+    assert places.dtype == np.int64 and places.tolist() == expected
+    for said, place, row in zip(finder.search(ROWS, count=99), places, ROWS, strict=True):
+        assert said.place == place and {found.passage for found in said.nearest} == set(texts)
+        assert said.nearest[place - 1].passage == row[1]
+        assert said.nearest[place - 1].value == pytest.approx(said.value, abs=1e-5)
+    assert [len(said.nearest) for said in finder.search(ROWS, count=2)] == [2] * 4 and finder.search([]) == []
+
+
+def test_the_loss_of_places_is_that_of_a_softmax_over_all_passages(finder: Predictor) -> None:
+    vectors, passages = finder._logits_of_rows(ROWS), gather_passages(ROWS)
+    logits = torch.from_numpy(vectors[:, 0] @ vectors[passages.row_p, passages.column_p].T / TEMPERATURE)
+    expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(passages.own_r))
+    assert mean_loss_of_passages(vectors, ROWS) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_text_that_is_missing_is_refused_where_texts_are_compared(finder: Predictor) -> None:
+    with pytest.raises(InputRefusal, match="passage is empty") as refusal:
+        finder.predict([("my card", "is late"), ("my card", " ")])
+    assert (refusal.value.code, refusal.value.index) == ("empty_text", 1)
+    with pytest.raises(InputRefusal, match="query and passage are empty"):
+        finder.predict([("", "")])

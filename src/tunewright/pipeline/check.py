@@ -22,6 +22,7 @@ from tunewright.pipeline.plan import SPLITS, Plan, find_base_of, make_plan, read
 from tunewright.pipeline.supervision import Sample, describe_supervision, samples
 from tunewright.recipe.errors import Refusal
 from tunewright.recipe.read import RecipeFile
+from tunewright.recipe.tasks import KINDS
 from tunewright.train.assemble import plan_phase
 
 State = Literal["ok", "look", "refused", "skipped"]
@@ -159,7 +160,8 @@ def _line(title: str, says: str, *details: str, state: State = "ok") -> Line:
 def _look_at_recipe(seen: _Seen) -> list[Line]:
     file = seen.file
     task = file.recipe.task
-    says = f"{file.path.name}: {task.kind.replace('_', '-')}, from {_listed(task.inputs)} to {_listed(task.outputs)}"
+    kind = task.kind.replace("_", "-")
+    says = f"{file.path.name}: {kind}, from {_listed(task.inputs)} to {_listed(task.outputs) or KINDS[task.kind].says}"
     return [_line("recipe", says, *(f"--set {override}" for override in file.overrides))]
 
 

@@ -182,7 +182,8 @@ def _report_facts(
     best, worst = pick_examples(model, baseline, kind=kind, texts=texts, labels=labels)
     fit = run.read_json("fit.json")
     metrics = list(run.metrics.facts())
-    inputs, outputs = ", ".join(plan.recipe.task.inputs), ", ".join(plan.recipe.task.outputs)
+    inputs = ", ".join(plan.recipe.task.inputs)
+    outputs = ", ".join(plan.recipe.task.outputs) or KINDS[kind].says
     classes: dict[str, Any] = {}
     if kind == "classification":
         classes = {"confusion": tabulate_confusion(model, labels)}

@@ -65,8 +65,9 @@ def changed_options(recipe: Recipe) -> list[tuple[str, Any]]:
     """The keys below encode, phases, keep, compute, evaluate and seed that the recipe sets away from their default."""
     written = recipe.model_dump(mode="json", exclude={"name", "task", "base", "data", "gate"})
     default = Recipe.model_construct().model_dump(mode="json", exclude={"name", "task", "base", "data", "gate"})
-    phase = default["phases"][0]
-    default["phases"] = [phase] * len(written["phases"])
+    usual = KINDS[recipe.task.kind].objective
+    written["phases"] = [phase | {"objective": phase["objective"] or usual} for phase in written["phases"]]
+    default["phases"] = [default["phases"][0] | {"objective": usual}] * len(written["phases"])
     return list(_differences("", written, default))
 
 

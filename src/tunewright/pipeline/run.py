@@ -89,7 +89,7 @@ def run(recipe: str | Path, *, overrides: Sequence[str] = (), watcher: Watcher |
     refuse_full_disk(plan)
     with open_run(plan.recipe.name, plan.id) as held, open_database() as database:
         registry = Registry(database)
-        plan = replace(plan, importance=_kept_importance(held, plan))
+        plan = replace(plan, importance=keep_importance(held, plan))
         _record_plan(held, plan)
         features = BaseFeatures(plan, lambda: rebuild(plan, {}, phases=0))
         if not held.is_done("train", plan.id):
@@ -125,7 +125,7 @@ def _record_plan(run: Run, plan: Plan) -> None:
         plan.prepared.ledger.write(ledger)
 
 
-def _kept_importance(run: Run, plan: Plan) -> Mapping[int, Importance]:
+def keep_importance(run: Run, plan: Plan) -> Mapping[int, Importance]:
     """How much units matter, as this run measured it when it began: a resumed one must take the same units away."""
     path = run.folder / "importance.safetensors"
     if plan.importance and not path.exists():
