@@ -1,4 +1,4 @@
-"""The door: `python -m nano corpus|scan|base|tickets`. Knows names and options; must not know how any of it is made."""
+"""The door: `python -m nano corpus|scan|base|ship|tickets`. Knows names and options; must not know how it is done."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def read_arguments() -> argparse.Namespace:
     base.add_argument("--seed", type=int, default=0)
     scan = doors.add_parser("scan", help="assert that a corpus holds nothing of the ticket task; 1 where it does")
     scan.add_argument("corpus", type=Path)
+    ship = doors.add_parser("ship", help="write a trained base as the package carries it")
+    ship.add_argument("run", type=Path, help="the folder of the finished run of recipes/pretrain-nano.yaml")
+    ship.add_argument("out", type=Path, nargs="?", default=ROOT / "src" / "tunewright" / "bases" / "wright_nano")
+    ship.add_argument("--corpus", type=Path, required=True)
     tickets = doors.add_parser("tickets", help="write the rows of the ticket task")
     tickets.add_argument("out", type=Path, nargs="?", default=ROOT / "samples" / "ticket-records.jsonl")
     return parser.parse_args()
@@ -49,6 +53,11 @@ def main() -> int:
         leaks = scan_corpus(arguments.corpus)
         print("\n".join(map(str, leaks[:50])) if leaks else "nothing of the ticket task")
         return 1 if leaks else 0
+    elif arguments.door == "ship":
+        from nano.ship import ship
+
+        for name, sha256 in ship(arguments.run, arguments.out, corpus=arguments.corpus).items():
+            print(f'"{name}": "{sha256}",')
     else:
         from nano.tickets import write_tickets
 

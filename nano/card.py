@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -71,6 +72,15 @@ turns and documents, `{pad}` pads.
 
 then the recipe `recipes/pretrain-nano.yaml` on that corpus, from the random weights of BASE.
 """
+MEASURED = """
+## What was measured
+
+Trained on {tokens:,} tokens in {updates:,} updates. On {rows:,} texts held out of the same sources:
+
+| | perplexity | bits per byte |
+|---|---|---|
+{table}
+"""
 
 
 def card(corpus: Path, tokenizer: PreTrainedTokenizerBase, *, parameters: int) -> str:
@@ -90,6 +100,18 @@ def card(corpus: Path, tokenizer: PreTrainedTokenizerBase, *, parameters: int) -
         end=tokenizer.eos_token,
         pad=tokenizer.pad_token,
     )
+
+
+def measured(
+    *, trained: Mapping[str, float], others: Mapping[str, Mapping[str, float]], rows: int, tokens: int, updates: int
+) -> str:
+    """What the card of a trained base ends with; `trained` and each of `others` hold perplexity and bits_per_byte."""
+    names = {"untouched": "the random weights it began with", "unigram": "each token by how often it occurs"}
+    rungs = {"wright-nano": trained} | {names.get(name, name): rung for name, rung in others.items()}
+    table = "\n".join(
+        f"| {name} | {rung['perplexity']:,.1f} | {rung['bits_per_byte']:.3f} |" for name, rung in rungs.items()
+    )
+    return MEASURED.format(tokens=tokens, updates=updates, rows=rows, table=table)
 
 
 def tokens_by_source(rows: list[Row], tokenizer: PreTrainedTokenizerBase) -> dict[str, tuple[int, int]]:

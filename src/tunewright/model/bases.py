@@ -45,11 +45,14 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
-    """A base that a Python package carries; `hashes` are the sha256 its files must have."""
+    """A base that a Python package carries; `hashes` are the sha256 its files must have.
+
+    `hub_id` is where it lies for those who lack the package; None of one that this package itself carries.
+    """
 
     package: str
     subfolder: str
-    hub_id: str
+    hub_id: str | None
     hashes: dict[str, str]
 
 
@@ -187,10 +190,11 @@ def _parses_as_pickle(file: BinaryIO) -> bool:
 def _find_bundled(name: str) -> Base:
     bundled = BUNDLED[name]
     spec = importlib.util.find_spec(bundled.package)
-    if spec is None or not spec.submodule_search_locations:
+    if bundled.hub_id is not None and (spec is None or not spec.submodule_search_locations):
         base = checked(name, _download(bundled.hub_id, tried=f"the package {bundled.package}"), "hub")
         expected = {file: bundled.hashes[file] for file in _HASHED_ON_HUB}
     else:
+        assert spec is not None and spec.submodule_search_locations
         base = checked(name, Path(spec.submodule_search_locations[0]) / bundled.subfolder, "bundled")
         expected = bundled.hashes
     for file, sha256 in expected.items():
