@@ -162,3 +162,5 @@ def test_a_wider_base_gets_fewer_tokens_a_pass_within_bounds():
     wide = type(small)(**{name: getattr(small, name) for name in small.__slots__} | {"width": 4096, "layers": 48})
     middle = type(small)(**{name: getattr(small, name) for name in small.__slots__} | {"width": 384, "layers": 6})
     assert 0 < tokens_per_pass(wide) < tokens_per_pass(middle) < tokens_per_pass(small) <= 16_384
+    writer = type(wide)(**{name: getattr(wide, name) for name in wide.__slots__} | {"family": "decoder"})
+    assert tokens_per_pass(wide) == 1024 and tokens_per_pass(writer) == 2048

@@ -120,9 +120,12 @@ def assemble(
 
 
 def tokens_per_pass(description: Description) -> int:
-    """Padded tokens of one forward and backward pass: as many as keep activations near 192 MiB.
+    """Padded tokens of one forward and backward pass: as many as keep activations near 192 MiB, and enough to be fast.
 
-    A layer keeps about 40 numbers of 2 bytes per token and unit of width.
+    A layer keeps about 40 numbers of 2 bytes per token and unit of width. A small encoder computes in cache, and larger
+    passes are slower; decoders lay rows end to end, and with fewer tokens the products of a layer do not pay for
+    themselves (a decoder of 134 M parameters: 1,024 tokens 1.91 rows a second, 2,048 1.99, 4,096 2.04).
     """
+    least = 1024 if description.family == "encoder" else 2048
     bytes_per_token = 80 * description.width * max(1, description.layers)
-    return int(min(16_384, max(1024, (192 << 20) // bytes_per_token)))
+    return int(min(16_384, max(least, (192 << 20) // bytes_per_token)))
