@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import classification, generation, serving, tags
+from benchmarks import classification, generation, serving, tags, twin
 from benchmarks.stage import ROOT
 
 _HELP = {
@@ -16,6 +16,7 @@ _HELP = {
     "serving": "requests under load against batch prediction, on the same cores",
     "generation": "summaries of dialogues by a decoder and an encoder-decoder, against TRL and Seq2SeqTrainer",
     "tags": "named entities of wnut17 with MiniLM, against Hugging Face Trainer",
+    "twin": "the bundled decoder against random weights, both tuned on tickets to records",
 }
 _WORKS = {"classification": classification.WORKS, "generation": generation.WORKS}
 
@@ -26,11 +27,13 @@ def read_arguments() -> argparse.Namespace:
     data = os.environ.get("TUNEWRIGHT_DATA", str(ROOT.parent / "shared" / "data"))
     for name, says in _HELP.items():
         one = names.add_parser(name, help=says)
-        one.add_argument("--data", type=Path, default=Path(data), help="the folder of the public data sets")
         one.add_argument("--folder", type=Path, default=ROOT / "runs" / "benchmarks" / name)
+        one.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+        if name == "twin":
+            continue
+        one.add_argument("--data", type=Path, default=Path(data), help="the folder of the public data sets")
         one.add_argument("--repeats", type=int, default=3)
         one.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-        one.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
         if name != "serving":
             one.add_argument("--environment", type=Path, default=ROOT / ".bench-venv", help="the peers' environment")
         if name in _WORKS:
@@ -39,6 +42,8 @@ def read_arguments() -> argparse.Namespace:
 
 
 def measured(asked: argparse.Namespace) -> dict[str, float]:
+    if asked.name == "twin":
+        return twin.compare(folder=asked.folder)
     where = {"folder": asked.folder, "repeats": asked.repeats, "threads": asked.threads}
     if asked.name == "serving":
         return serving.compare(data=asked.data / "banking77", **where)

@@ -36,7 +36,7 @@ from benchmarks.stage import ROOT, SIDES, Stage, make_environment, median, ratio
 ROWS_PER_UPDATE = 8
 UNTIMED = 2
 UPDATES = 14
-WARM_UP_SHARE = 0.1
+WARM_UP_SHARE = UNTIMED / UPDATES  # a whole number of updates, so that both sides' rates are the same
 
 
 @dataclass(frozen=True)
