@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from tunewright.model.fused_linear import LinearMap, Wanted, linear_map, maps_of, project, project_backward
 from tunewright.model.rms_norm import RmsNorm, gain_gradient, normalise, normalised, normalised_backward
-from tunewright.model.row_attention import Side, Sight, attend, attend_backward, lay_rows, look, order_of
+from tunewright.model.row_attention import Sight, attend, attend_backward, longest, look
 from tunewright.model.seeded_dropout import draw_seed, drop_
 
 _aten = torch.ops.aten
@@ -53,11 +53,9 @@ def run_pairs(
     """
     assert keep in ("all", "inputs"), f"keep is all or inputs, not {keep!r}"
     assert len(sources.lengths) == len(targets.lengths), "every row has a source and a target"
-    order = order_of(sources.lengths, targets.lengths)
-    source, target = (lay_rows(rows.lengths, order) for rows in (sources, targets))
-    encoded_md = _run_stack(trunk.encoder, sources.ids_n, source, keep=keep)
+    encoded_md = _run_stack(trunk.encoder, sources, keep=keep)
     encoded_md = trunk.encoder.dropout(_last_norm(trunk.encoder, encoded_md))
-    x_nd = _run_stack(trunk.decoder, targets.ids_n, target, keep=keep, source=source, encoded_md=encoded_md)
+    x_nd = _run_stack(trunk.decoder, targets, keep=keep, seen=sources.lengths, encoded_md=encoded_md)
     x_nd = x_nd if at_m is None else x_nd.index_select(0, at_m)
     return trunk.decoder.dropout(_last_norm(trunk.decoder, x_nd))
 
@@ -178,27 +176,24 @@ def _last_norm(stack: nn.Module, x_nd: Tensor) -> Tensor:
 
 
 def _run_stack(
-    stack: nn.Module, ids_n: Tensor, side: Side, *, keep: str, source: Side | None = None,
-    encoded_md: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """The states of a stack before its last norm, [n, d]."""
-    x_nd = stack.dropout(stack.embed_tokens(ids_n))
-    among = look(side, side, _first_attention(stack.block[0]).n_heads)
-    bias_hqe = _position_bias(_first_attention(stack.block[0]), side.longest, x_nd.dtype)
+    stack: nn.Module, rows: Rows, *, keep: str, seen: Sequence[int] | None = None, encoded_md: Tensor | None = None
+) -> Tensor:
+    """The states of a stack before its last norm, [n, d]; of a decoder's, whose rows have sources of `seen` tokens."""
+    x_nd = stack.dropout(stack.embed_tokens(rows.ids_n))
+    first = _first_attention(stack.block[0])
+    bias_hqe = _position_bias(first, longest(rows.lengths), x_nd.dtype)
+    among = look(rows.lengths, rows.lengths, first.n_heads)
+    across = None if seen is None else look(rows.lengths, seen, first.n_heads)
     for block in stack.block:
-        for number, step in enumerate(_steps(block)):
-            if not step.attends:
-                x_nd = _run_step(_FeedForward, step, x_nd, keep=keep)
-            elif number == 0:
-                x_nd = _run_step(_Attention, step, x_nd, None, bias_hqe, sight=among, keep=keep)
-            else:
-                assert source is not None and encoded_md is not None
-                across = look(side, source, step.inner.n_heads)
-                x_nd = _run_step(_Attention, step, x_nd, encoded_md, None, sight=across, keep=keep)
+        attention, *to_source, feed_forward = _steps(block)
+        x_nd = _run_step(_Attention, attention, x_nd, None, bias_hqe, sight=among, keep=keep)
+        for step in to_source:
+            x_nd = _run_step(_Attention, step, x_nd, encoded_md, None, sight=across, keep=keep)
+        x_nd = _run_step(_FeedForward, feed_forward, x_nd, keep=keep)
     return x_nd
 
 
-def _position_bias(attention: nn.Module, longest: int, dtype: torch.dtype) -> Tensor:
+def _position_bias(attention: nn.Module, tokens: int, dtype: torch.dtype) -> Tensor:
     """What a stack adds to its scores, [h, q, e]: a number for how far apart two tokens are, minus infinity for what a
     decoder may not see.
 
@@ -207,13 +202,13 @@ def _position_bias(attention: nn.Module, longest: int, dtype: torch.dtype) -> Te
     table_bh = attention.relative_attention_bias.weight
     trains = torch.is_grad_enabled() and table_bh.requires_grad
     buckets_o = attention._relative_position_bucket(
-        torch.arange(1 - longest, longest), bidirectional=not attention.is_decoder,
+        torch.arange(1 - tokens, tokens), bidirectional=not attention.is_decoder,
         num_buckets=attention.relative_attention_num_buckets, max_distance=attention.relative_attention_max_distance,
     )  # fmt: skip
     wide = table_bh.float() if trains and dtype == torch.bfloat16 else table_bh
-    bias_hqe = wide.t()[:, buckets_o].unfold(1, longest, 1).flip(1)
+    bias_hqe = wide.t()[:, buckets_o].unfold(1, tokens, 1).flip(1)
     if attention.is_decoder:
-        bias_hqe = bias_hqe.masked_fill(torch.ones(longest, longest, dtype=torch.bool).triu_(1), -torch.inf)
+        bias_hqe = bias_hqe.masked_fill(torch.ones(tokens, tokens, dtype=torch.bool).triu_(1), -torch.inf)
     return bias_hqe.contiguous()
 
 
@@ -299,7 +294,10 @@ class _Attention(torch.autograd.Function):
         if not below:
             return (None,) * 17 + tuple(of_o)
         dbias = torch.zeros_like(bias_hqe) if for_bias else None
-        dq, dk, dv = attend_backward(dattended, looked_at, sizes.sight, dropout=sizes.rates[0], dbias_hqe=dbias)
+        dq, dk, dv = attend_backward(
+            dattended, looked_at, sizes.sight, dropout=sizes.rates[0], dbias_hqe=dbias,
+            keys=len(x_nd if source_md is None else source_md),
+        )  # fmt: skip
         read_by = wanted[:1] if source_md is not None else wanted[:3]
         y_nd = normalised(x_nd, roots, gain) if any(one.reads_input for one in read_by) else None
         through, alone = for_x or for_gain, source_md is None
