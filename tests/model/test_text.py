@@ -27,6 +27,11 @@ def logits_of(model: TextModel, batch) -> torch.Tensor:
     return seen.vectors_md @ seen.vocabulary_vd.t()
 
 
+def assert_near(logits: torch.Tensor, expected: torch.Tensor) -> None:
+    """Within what rounding does to either: those of `t5, newer` reach 26, and the library's are 4e-5 from exact."""
+    torch.testing.assert_close(logits, expected, atol=max(1e-5, 2e-6 * float(expected.abs().max())), rtol=1e-5)
+
+
 def loss_of(model: TextModel, batch) -> torch.Tensor:
     """As the engine reduces it."""
     objective = Supervised().fitted(np.zeros(0), kind="generation", classes=0)
@@ -40,11 +45,11 @@ def test_logits_of_ragged_rows_are_those_of_each_row_alone(name):
     model, material = tiny.tiny_text_model(name), tiny.tiny_text_rows(name)
     with torch.no_grad():
         expected = torch.cat([logits for logits, _ in tiny.library_logits(model.trunk, material.encoded)])
-        torch.testing.assert_close(logits_of(model, batch_of(material)), expected, atol=1e-5, rtol=1e-5)
+        assert_near(logits_of(model, batch_of(material)), expected)
         backwards = logits_of(model, batch_of(material, range(material.encoded.rows)[::-1]))
     parts = torch.from_numpy(np.add.reduceat(material.encoded.answers_n >= 0, material.encoded.starts_s[:-1]))
     forwards = torch.cat(list(backwards.split(parts.flip(0).tolist()))[::-1])
-    torch.testing.assert_close(forwards, expected, atol=1e-5, rtol=1e-5)
+    assert_near(forwards, expected)
 
 
 @EVERY

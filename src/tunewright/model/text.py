@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tunewright.model import fused_seq2seq
 from tunewright.model.fused_decoder import run_packed
+from tunewright.model.fused_seq2seq import Rows, run_pairs
 from tunewright.model.heads import New, Shape
 from tunewright.recipe.errors import BaseRefusal
 from tunewright.values import Batch, Outputs
@@ -33,7 +35,7 @@ class TextModel(nn.Module):
         self.trunk = trunk
         self.shape = shape
         self.new = New()
-        self.keep = "all"  # what a fused layer keeps for the backward pass: see `run_packed`
+        self.keep = "all"  # what a fused layer keeps for the backward pass: see `run_packed` and `run_pairs`
         _refuse_other_logits(self)
 
     @property
@@ -70,11 +72,18 @@ class TextModel(nn.Module):
         )
 
     def _decoded(self, batch: Batch) -> Tensor:
-        """The decoder's vectors at `at_m`, each half of a sequence padded by itself."""
+        """The decoder's vectors at `at_m`: halves of sequences laid end to end, or each padded by itself."""
         assert batch.types_st is not None and batch.at_m is not None
         target_st = batch.mask_st & (batch.types_st == 1)
         targets_s = target_st.sum(1)
         sources_s = batch.lengths_s - targets_s
+        sequence_m, place_m = batch.at_m // batch.ids_st.shape[1], batch.at_m % batch.ids_st.shape[1]
+        place_m = place_m - sources_s[sequence_m]
+        if int(torch.minimum(sources_s, targets_s).min()) > 0 and fused_seq2seq.why_plain(self.trunk) is None:
+            sources = Rows(batch.ids_st[batch.mask_st & ~target_st], sources_s.tolist())
+            targets = Rows(batch.ids_st[target_st], targets_s.tolist())
+            starts_s = targets_s.cumsum(0) - targets_s
+            return run_pairs(self.trunk, sources, targets, at_m=starts_s[sequence_m] + place_m, keep=self.keep)
         source_st = batch.ids_st[:, : max(int(sources_s.max()), 1)]
         mask_st = torch.arange(source_st.shape[1], device=source_st.device)[None, :] < sources_s[:, None]
         places_st = sources_s[:, None] + torch.arange(int(targets_s.max()), device=source_st.device)[None, :]
@@ -86,8 +95,7 @@ class TextModel(nn.Module):
             input_ids=decoder_st, encoder_hidden_states=encoded_std, encoder_attention_mask=mask_st.long(),
             use_cache=False,
         ).last_hidden_state  # fmt: skip
-        sequence_m, place_m = batch.at_m // batch.ids_st.shape[1], batch.at_m % batch.ids_st.shape[1]
-        return decoded_std[sequence_m, place_m - sources_s[sequence_m]]
+        return decoded_std[sequence_m, place_m]
 
     def _under_vocabulary(self, vectors_md: Tensor) -> Tensor:
         """What stands between the last hidden state and the output layer: BERT's transform, T5's scale, or nothing."""
