@@ -31,6 +31,25 @@ def measure_rows(encoder: AnyEncoder, rows: Rows) -> np.ndarray:
     return encoder.measure(rows.inputs)
 
 
+def too_long(encoder: AnyEncoder, rows: Rows, *, judged: bool) -> dict[int, str]:
+    """The rows, by number, that `encoder` cannot read whole, and of each how long it is.
+
+    Of a model that writes text, `judged` rows are also too long where no room is left for an answer.
+    """
+    if isinstance(encoder, BlockEncoder):
+        return {}
+    tokens_r = measure_rows(encoder, rows)
+    decoder = isinstance(encoder, TurnEncoder) and encoder.start is None
+    limit = encoder.max_length + decoder  # a decoder is only asked for the last token, and never reads it
+    over = {int(row): f"{tokens_r[row]} tokens" for row in np.flatnonzero(tokens_r > limit)}
+    if not (judged and isinstance(encoder, TurnEncoder) and decoder):
+        return over
+    prompts_r = encoder.measure_prompts(rows.inputs)
+    room = encoder.max_length - encoder.room
+    says = f"tokens before an answer of up to {encoder.room}"
+    return {int(row): f"{prompts_r[row]} {says}" for row in np.flatnonzero(prompts_r > room)} | over
+
+
 def encode_rows(encoder: AnyEncoder, rows: Rows, *, kind: str, labels: Sequence[str]) -> Encoded:
     """Rows as sequences; where tokens are asked for, with what they should say if the rows have answers."""
     if isinstance(encoder, TurnEncoder):

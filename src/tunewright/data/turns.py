@@ -106,6 +106,11 @@ class TurnEncoder:
                  for turns, answer in zip(inputs, answers, strict=True)]  # fmt: skip
         return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int64)
 
+    def measure_prompts(self, inputs: Sequence[tuple[str, ...]]) -> np.ndarray:
+        """Tokens of what is read before the answer, uncut, int64 [r]."""
+        texts = [self._source(tuple(turns), row) for row, turns in enumerate(inputs)]
+        return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int64)
+
     def decode_sample(self, encoded: Encoded, *, row: int) -> list[str]:
         """The sequence of one row as text, special tokens shown: what the model really reads."""
         return ["".join(text for text, _ in self.pieces(encoded, row=row))]
@@ -249,5 +254,5 @@ class TurnEncoder:
         return DataRefusal(
             f"A conversation has {tokens} tokens, {self.max_length} are read{kept}.", where=f"row {row}",
             remedy="Raise encode.max_length if the base takes more, or set encode.long: truncate, which shortens what "
-            "was said to the model and never an answer.",
+            "was said to the model and never an answer, or drop, which leaves such rows out.",
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunewright.data.apart import ApartEncoder
 from tunewright.data.blocks import BlockEncoder
@@ -16,6 +16,7 @@ from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.schema import Encode, Recipe
 from tunewright.recipe.tasks import KINDS
 
+Policy = Literal["truncate", "windows", "refuse"]
 _LOCATED = {"token_classification": 0, "question_answering": 1}  # the text that answers are parts of
 
 
@@ -28,23 +29,43 @@ def build_encoder(
     """
     assert encode.max_length is not None
     answers, inputs = KINDS[recipe.task.kind].answers, recipe.task.inputs
+    long, overlap = _policy(encode)
     if answers == "nothing":
+        if encode.long is not None and (long, overlap) != ("windows", 0):
+            raise RecipeRefusal("Texts without answers are joined and cut into blocks, so none is too long.",
+                                where="encode.long", remedy="Leave it out.")
         return BlockEncoder(max_length=encode.max_length, inputs=inputs, tokenizer=tokenizer)
     if KINDS[recipe.task.kind].compares:
-        return ApartEncoder(max_length=encode.max_length, long=encode.long or "truncate", overlap=encode.overlap or 0,
-                            inputs=inputs, tokenizer=tokenizer)  # fmt: skip
+        return ApartEncoder(max_length=encode.max_length, long=long, overlap=overlap, inputs=inputs,
+                            tokenizer=tokenizer)  # fmt: skip
     if answers == "texts":
-        if encode.long == "windows":
+        if long == "windows":
             raise RecipeRefusal("A conversation cannot be read in windows.", where="encode.long",
-                                remedy="Choose refuse or truncate.")
+                                remedy="Choose refuse, drop or truncate.")
         decoder = description.family == "decoder"
         return TurnEncoder(
-            max_length=encode.max_length, long="truncate" if encode.long == "truncate" else "refuse",
+            max_length=encode.max_length, long=long,
             template=find_template(encode.chat_template, tokenizer, root=root) if decoder else None,
             start=description.decoder_start, inputs=inputs, prompts=recipe.task.prompts or (),
             system=recipe.task.system or "", room=room, tokenizer=tokenizer,
         )  # fmt: skip
     return Encoder(
-        max_length=encode.max_length, long=encode.long or "truncate", overlap=encode.overlap or 0, join=join,
-        inputs=inputs, tokenizer=tokenizer, located=_LOCATED.get(recipe.task.kind),
+        max_length=encode.max_length, long=long, overlap=overlap, join=join, inputs=inputs, tokenizer=tokenizer,
+        located=_LOCATED.get(recipe.task.kind),
     )  # fmt: skip
+
+
+def _policy(encode: Encode) -> tuple[Policy, int]:
+    """What an encoder does with long texts, and how many tokens its windows share.
+
+    Where rows are dropped, none that is too long gets as far as the encoder unless it is asked about in serving.
+    """
+    assert encode.max_length is not None
+    if encode.long is None:
+        return "truncate", 0
+    overlap = int(encode.long.options.get("overlap") or 0)
+    if 2 * overlap >= encode.max_length:
+        raise RecipeRefusal(f"Windows of {encode.max_length} tokens cannot share {overlap}.", where="encode.long",
+                            remedy="Set its overlap below half of encode.max_length.")
+    policies: dict[str, Policy] = {"truncate": "truncate", "windows": "windows"}
+    return policies.get(encode.long.kind, "refuse"), overlap

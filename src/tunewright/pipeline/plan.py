@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import tunewright
-from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded
-from tunewright.data.prepare import Prepared, prepare
+from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded, too_long
+from tunewright.data.prepare import Prepared, leave_out, prepare
 from tunewright.data.spans import tag_names
 from tunewright.model.adaptations import Adaptation, Importance, Tokens
 from tunewright.model.bases import Base, find_base
@@ -139,21 +139,19 @@ def make_plan(file: RecipeFile) -> Plan:
     )
     prepared = prepare(recipe, root=file.root, templates=file.templates)
     make = partial(build_encoder, recipe, tokenizer=tokenizer, description=description, root=file.root)
-    unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": "truncate", "overlap": None})
-    uncut = make(unlimited, join=_default_join(recipe, description))
+    join = _default_join(recipe, description)
+    unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": None})
+    uncut = make(unlimited, join=join)
+    if recipe.encode.long is not None and recipe.encode.long.kind == "drop":
+        prepared = _without_long(recipe, prepared, partial(make, join=join), tokenizer, description)
     lengths_r = np.concatenate([measure_rows(uncut, getattr(prepared, split)) for split in SPLITS])
     facts = _facts(recipe, prepared, description, machine, lengths_r)
     resolved = resolve(recipe, facts, VOCABULARY)
     encode = resolved.recipe.encode
     assert encode.max_length is not None and encode.long is not None
-    if description.longest is not None and encode.max_length > description.longest:
-        raise RecipeRefusal(
-            f"max_length {encode.max_length} is more than {description.name} takes: {description.longest_says}.",
-            where=file.where("encode.max_length"),
-            remedy=f"Give at most {description.longest}, and choose truncate or windows for longer texts.",
-        )
+    _refuse_more_than_read(encode.max_length, description, file)
     encoder = make(
-        encode, join=resolved.recipe.task.join or _default_join(recipe, description),
+        encode, join=resolved.recipe.task.join or join,
         room=_room_for_answers(prepared, tokenizer, encode.max_length) if writes_text(recipe.task.kind) else 0,
     )  # fmt: skip
     encoded = {
@@ -172,6 +170,15 @@ def make_plan(file: RecipeFile) -> Plan:
     return replace(plan, importance=measure_importance(measured, adaptations))
 
 
+def _refuse_more_than_read(max_length: int, description: Description, file: RecipeFile) -> None:
+    if description.longest is not None and max_length > description.longest:
+        raise RecipeRefusal(
+            f"max_length {max_length} is more than {description.name} takes: {description.longest_says}.",
+            where=file.where("encode.max_length"),
+            remedy=f"Give at most {description.longest}, and choose truncate, windows or drop for longer texts.",
+        )
+
+
 def find_base_of(file: RecipeFile) -> Base:
     """The base that a recipe names; what the environment says of its name is never written."""
     named = file.recipe.base
@@ -188,6 +195,20 @@ def _default_join(recipe: Recipe, description: Description) -> str | None:
     if recipe.task.kind == "question_answering":
         return "pair"
     return recipe.task.join or ("pair" if description.takes_types and len(recipe.task.inputs) == 2 else "lines")
+
+
+def _without_long(
+    recipe: Recipe, prepared: Prepared, make: Callable[..., AnyEncoder], tokenizer: Any, description: Description
+) -> Prepared:
+    """The rows that the encoder can read whole, and of those that judge, with room for an answer."""
+    limit = recipe.encode.max_length or description.longest or _UNLIMITED
+    encoder = make(recipe.encode.model_copy(update={"max_length": limit}))
+    over = {split: too_long(encoder, getattr(prepared, split), judged=False) for split in SPLITS}
+    prepared = leave_out(prepared, over, recipe, limit=limit)
+    if KINDS[recipe.task.kind].answers != "texts":
+        return prepared
+    encoder = replace(encoder, room=_room_for_answers(prepared, tokenizer, limit))
+    return leave_out(prepared, {"test": too_long(encoder, prepared.test, judged=True)}, recipe, limit=limit)
 
 
 def _room_for_answers(prepared: Prepared, tokenizer: Any, max_length: int) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import pydantic
 from pydantic.fields import FieldInfo
 
-from tunewright.recipe.read import AXES
+from tunewright.recipe.read import AXES, KEYED
 from tunewright.recipe.schema import Bar, Budget, Component, Data, Encode, Evaluate, Keep, Phase, Recipe, Section, Task
 from tunewright.recipe.schema import Compute as ComputeSection
 from tunewright.train.assemble import VOCABULARY
@@ -57,6 +57,7 @@ keeps them in `recipe.resolved.json`. An unknown key is an error that names the 
 - A budget is a number with a unit: `5 epochs`, `300 updates`, `2000000 tokens`, `10 minutes`.
 - A component is a name (`lora`) or a mapping with its options (`{kind: lora, rank: 8}`). Where a name fits, a class of
   your own fits as `module:Class`: a dataclass with the same methods as those of its table.
+- `encode.long` is a component as well: `long: windows`, or `long: {kind: windows, overlap: 16}`.
 - `adapt` is a list of such components: `adapt: [{kind: drop_layers, keep: every_second}, {kind: head, units: 128}]`.
 - `tunewright schema` prints the JSON Schema of all this, for editors.
 """
@@ -76,6 +77,10 @@ def recipe_json_schema() -> dict[str, Any]:
         described = {"description": phase[axis]["description"]}
         several = {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
         phase[axis] = described | (several if axis == "objective" else one)
+    for key, axis in KEYED.items():
+        section, _, name = key.partition(".")
+        inside = schema["$defs"][section.capitalize()]["properties"]
+        inside[name] = {"description": inside[name]["description"], **_component_schema(axis)}
     schema["properties"]["adapt"] = {
         "description": Recipe.model_fields["adapt"].description, "type": "array",
         "items": _component_schema("adaptation"), "default": [],
@@ -101,6 +106,9 @@ def _sections() -> Iterator[str]:
 def _axes() -> Iterator[str]:
     yield "# Components\n"
     fields = {axis: Phase.model_fields[axis] for axis in AXES} | {"adaptation": Recipe.model_fields["adapt"]}
+    for key, axis in KEYED.items():
+        section, _, name = key.partition(".")
+        fields[axis] = SECTIONS[section].model_fields[name]
     for axis, field in fields.items():
         described = field.description or ""
         yield f"## {axis}\n"
@@ -202,9 +210,15 @@ def _component_schema(axis: str) -> dict[str, Any]:
         }
         for name, component in table.items()
     ]
+    if axis in KEYED.values():
+        return {"anyOf": [{"enum": _alone(table)}, *mappings]}
     own = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ":"}}, "required": ["kind"]}
-    alone = [name for name, component in table.items() if not _required_options(component)]
-    return {"anyOf": [{"enum": alone}, {"type": "string", "pattern": ":"}, *mappings, own]}
+    return {"anyOf": [{"enum": _alone(table)}, {"type": "string", "pattern": ":"}, *mappings, own]}
+
+
+def _alone(table: Mapping[str, type]) -> list[str]:
+    """The components that a name alone stands for."""
+    return [name for name, component in table.items() if not _required_options(component)]
 
 
 def _required_options(component: type) -> list[str]:

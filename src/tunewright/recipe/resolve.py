@@ -116,19 +116,23 @@ def _encode(filling: _Filling, recipe: Recipe, facts: Facts) -> Encode:
     limit = (facts.longest_input, facts.longest_input_reason)
     if KINDS[recipe.task.kind].answers == "nothing":
         return filling.section(
-            "encode", recipe.encode, max_length=limit, long=("windows", "texts are joined and cut into blocks"),
-            overlap=(0, "each token is learned once"), pooling=(facts.pooling, "what this base was made for"),
+            "encode", recipe.encode, max_length=limit, pooling=(facts.pooling, "what this base was made for"),
+            long=(Component(kind="windows", options={"overlap": 0}), "texts are joined and cut into blocks"),
         )  # fmt: skip
     if facts.longest_text <= (recipe.encode.max_length or facts.longest_input):
-        long = ("refuse", f"the longest text has {facts.longest_text} tokens, so none needs cutting")
+        why = f"the longest text has {facts.longest_text} tokens, so none needs cutting"
     else:
-        long = ("refuse", "longer texts are cut or read in windows only on request")
-    pooling = (facts.pooling, "what this base was made for")
-    encode = filling.section("encode", recipe.encode, max_length=limit, long=long, pooling=pooling)
-    if encode.long == "windows":
-        assert encode.max_length is not None
-        encode = filling.section("encode", encode, overlap=(encode.max_length // 4, "a quarter of a window"))
-    return encode
+        why = "longer texts are cut, left out or read in windows only on request"
+    encode = filling.section(
+        "encode", recipe.encode, max_length=limit, long=(Component(kind="refuse"), why),
+        pooling=(facts.pooling, "what this base was made for"),
+    )  # fmt: skip
+    assert encode.max_length is not None and encode.long is not None
+    if encode.long.kind != "windows" or encode.long.options.get("overlap") is not None:
+        return encode
+    filling.reasons["encode.long.overlap"] = "a quarter of a window"
+    windows = Component(kind="windows", options={"overlap": encode.max_length // 4})
+    return encode.model_copy(update={"long": windows})
 
 
 def _phase(

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from tunewright.data.long import LONG
 from tunewright.model.adaptations import ADAPTATIONS
 from tunewright.model.describe import Description
 from tunewright.model.trainable import TRAINABLE, Trainable
@@ -42,6 +43,7 @@ VOCABULARY = Vocabulary(
         "teacher": TEACHERS,
         "optimizer": OPTIMIZERS,
         "adaptation": ADAPTATIONS,
+        "long": LONG,
     }
 )
 
