@@ -15,7 +15,7 @@ from tunewright.data.turns import TurnEncoder
 from tunewright.recipe.errors import DataRefusal
 from tunewright.values import Rows, Turn
 
-WORDS = ["my", "card", "has", "not", "arrived", "yet", "and", "i", "want", "to", "know", "where", "it", "is", "please", "tell", "me"]
+WORDS = ("my card has not arrived yet and i want to know where it is please tell me",)[0].split(" ")
 ROWS = 7
 
 

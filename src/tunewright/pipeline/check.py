@@ -20,6 +20,7 @@ from tunewright.pipeline.architecture import describe_architecture
 from tunewright.pipeline.estimate import Estimate, disk_bytes, estimate, free_bytes, refuse_full_disk
 from tunewright.pipeline.plan import SPLITS, Plan, find_base_of, make_plan, read_recipe
 from tunewright.pipeline.supervision import Sample, describe_supervision, samples
+from tunewright.pipeline.writing import unsayable
 from tunewright.recipe.errors import Refusal
 from tunewright.recipe.read import RecipeFile
 from tunewright.recipe.tasks import KINDS
@@ -245,6 +246,10 @@ def _look_at_supervision(seen: _Seen) -> list[Line]:
         says += f"; {facts['share_of_tokens_asked']:.0%} of the tokens are learned"
     if "answers_whose_end_is_trained" in facts:
         says += f", the end of {facts['answers_whose_end_is_trained']:,} answers among them"
+    if plan.writing is not None:
+        says += f". {plan.writing.says}"
+        lost = unsayable(plan.writing, plan.prepared)
+        says += f" Of {lost} test rows no label is the answer, so the model cannot give it." if lost else ""
     line = _line("supervision", says)
     return [dataclasses.replace(line, samples=tuple(_shortened(sample) for sample in samples(plan, _SAMPLES)))]
 

@@ -23,8 +23,10 @@ from tunewright.model.adaptations import Adaptation, Importance, Tokens
 from tunewright.model.bases import Base, find_base
 from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
+from tunewright.model.writing import Writing
 from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
 from tunewright.pipeline.encoders import build_encoder
+from tunewright.pipeline.writing import chosen_writing, plan_writing
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
 from tunewright.recipe.resolve import Facts, resolve
@@ -55,6 +57,7 @@ class Plan:
     machine: Machine
     facts: Facts
     adaptations: tuple[Adaptation, ...] = ()
+    writing: Writing | None = None  # how answers that are texts are written
     importance: Mapping[int, Importance] = field(default_factory=dict)  # of units, where a change takes some away
 
     def rows(self, split: str) -> Rows:
@@ -94,6 +97,7 @@ class Plan:
             "split": self.prepared.manifest["split_sha256"],
             "base": dict(self.base.hashes),
             "code": tunewright.__version__,
+            "writing": None if self.writing is None else self.writing.to_json(),
         }
         return digest(content)[:12]
 
@@ -150,10 +154,8 @@ def make_plan(file: RecipeFile) -> Plan:
     encode = resolved.recipe.encode
     assert encode.max_length is not None and encode.long is not None
     _refuse_more_than_read(encode.max_length, description, file)
-    encoder = make(
-        encode, join=resolved.recipe.task.join or join,
-        room=_room_for_answers(prepared, tokenizer, encode.max_length) if writes_text(recipe.task.kind) else 0,
-    )  # fmt: skip
+    room = _room_for_answers(recipe, prepared, tokenizer, encode.max_length)
+    encoder = make(encode, join=resolved.recipe.task.join or join, room=room)
     encoded = {
         split: encode_rows(encoder, getattr(prepared, split), kind=recipe.task.kind, labels=prepared.labels)
         for split in SPLITS
@@ -165,6 +167,7 @@ def make_plan(file: RecipeFile) -> Plan:
         file=file, recipe=resolved.recipe, reasons=resolved.reasons, prepared=prepared, base=base,
         description=description, encoder=encoder, encoded=encoded, encoded_rows=rows, phases=phases, machine=machine,
         facts=facts, adaptations=adaptations,
+        writing=plan_writing(resolved.recipe, prepared, tokenizer, room=room, root=file.root),
     )  # fmt: skip
     measured = Measured(base, description, resolved.recipe, plan.outputs, encoded["train"])
     return replace(plan, importance=measure_importance(measured, adaptations))
@@ -207,12 +210,22 @@ def _without_long(
     prepared = leave_out(prepared, over, recipe, limit=limit)
     if KINDS[recipe.task.kind].answers != "texts":
         return prepared
-    encoder = replace(encoder, room=_room_for_answers(prepared, tokenizer, limit))
+    encoder = replace(encoder, room=_room_for_answers(recipe, prepared, tokenizer, limit))
     return leave_out(prepared, {"test": too_long(encoder, prepared.test, judged=True)}, recipe, limit=limit)
 
 
-def _room_for_answers(prepared: Prepared, tokenizer: Any, max_length: int) -> int:
-    """Tokens that an answer may take: half as many again as the longest of training, at most half of what is read."""
+def _room_for_answers(recipe: Recipe, prepared: Prepared, tokenizer: Any, max_length: int) -> int:
+    """Tokens that an answer may take: what the recipe says, else half as many again as the longest of training, at most
+    half of what is read; 0 where nothing is written.
+    """
+    if not writes_text(recipe.task.kind):
+        return 0
+    said = chosen_writing(recipe).max_new_tokens
+    if said is not None and said >= max_length:
+        raise RecipeRefusal(f"An answer of {said} tokens leaves nothing of the {max_length} to be read.",
+                            where="evaluate.writing", remedy="Lower max_new_tokens, or raise encode.max_length.")
+    if said is not None:
+        return said
     targets = prepared.train.targets
     if targets is None or targets.dtype != object:
         return max_length // 2

@@ -37,6 +37,7 @@ SECTIONS: dict[str, type[Section]] = {
 }
 NEVER_DECIDED = frozenset(
     {"task.labels", "task.output", "task.prompts", "task.unseen_prompts", "task.system", "encode.chat_template"}
+    | {"evaluate.writing"}
     | {"data.id", "data.group"}
     | {f"gate.FIGURE.{name}" for name in Bar.model_fields}
 )  # keys that stay without a value where the recipe gives none
@@ -57,7 +58,7 @@ keeps them in `recipe.resolved.json`. An unknown key is an error that names the 
 - A budget is a number with a unit: `5 epochs`, `300 updates`, `2000000 tokens`, `10 minutes`.
 - A component is a name (`lora`) or a mapping with its options (`{kind: lora, rank: 8}`). Where a name fits, a class of
   your own fits as `module:Class`: a dataclass with the same methods as those of its table.
-- `encode.long` is a component as well: `long: windows`, or `long: {kind: windows, overlap: 16}`.
+- `encode.long` and `evaluate.writing` are components as well: `long: windows`, or `long: {kind: windows, overlap: 16}`.
 - `adapt` is a list of such components: `adapt: [{kind: drop_layers, keep: every_second}, {kind: head, units: 128}]`.
 - `tunewright schema` prints the JSON Schema of all this, for editors.
 """
@@ -229,7 +230,8 @@ def _option_schemas(component: type) -> dict[str, Any]:
     hints = typing.get_type_hints(component)
     schemas = {}
     for option in option_fields(component):
-        default = {} if option.default is dataclasses.MISSING else {"default": option.default}
+        plain = list(option.default) if isinstance(option.default, tuple) else option.default
+        default = {} if option.default is dataclasses.MISSING else {"default": plain}
         schemas[option.name] = pydantic.TypeAdapter(hints[option.name]).json_schema() | default
     return schemas
 

@@ -150,7 +150,8 @@ def _untouched(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
     if KINDS[plan.recipe.task.kind].answers == "numbers":
         answer_in_units(model, target_scale(plan))
     model = ready_to_serve(model.eval(), str(plan.recipe.compute.dtype))
-    return predict_with(Predictor(model, plan.encoder, plan.prepared.labels, name=rung), plan, rung)
+    predictor = Predictor(model, plan.encoder, plan.prepared.labels, name=rung, writing=plan.writing)
+    return predict_with(predictor, plan, rung)
 
 
 def _unigram(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:

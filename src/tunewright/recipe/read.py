@@ -25,7 +25,7 @@ from tunewright.recipe.schema import Component, Phase, Recipe
 from tunewright.recipe.tasks import KINDS
 
 AXES = ("trainable", "objective", "schedule", "perturbation", "teacher", "optimizer")
-KEYED = {"encode.long": "long"}  # keys outside of phases that hold one component -> its table
+KEYED = {"encode.long": "long", "evaluate.writing": "writing"}  # key that holds one component -> its table
 _UNIONS = ("input", "output", "train", "validation", "test")  # keys whose value may be of one type or another
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 

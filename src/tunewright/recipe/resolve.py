@@ -73,6 +73,9 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
         "evaluate", recipe.evaluate,
         metric=(kind.metric, f"the usual figure of {kind.name}"), baselines=_baselines(recipe, facts),
     )  # fmt: skip
+    if kind.answers == "texts":
+        greedy = (Component(kind="greedy"), "the most probable token each time, so that figures repeat")
+        evaluate = filling.section("evaluate", evaluate, writing=greedy)
     encode = _encode(filling, recipe, facts)
     blocks = encode.max_length if kind.answers == "nothing" else None
     fixed = all(vocabulary.find("adaptation", change.kind).features_fixed for change in recipe.adapt)

@@ -336,6 +336,10 @@ class Evaluate(Section):
         + "; ".join(f"{kind.name}: {', '.join(kind.baselines)}" for kind in KINDS.values())
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="level of every interval")
+    writing: OneComponent | None = Field(
+        None, description="answers that are texts: how the model writes them, when judged and afterwards; greedy "
+        "unless said otherwise"
+    )
     resamples: int = Field(2000, ge=200, le=100_000, description="bootstrap resamples")
 
 
@@ -408,6 +412,8 @@ class Recipe(Section):
         wrong = {
             f"a {self.task.kind} has no baseline {', '.join(map(repr, strange))}; it has {', '.join(known)}":
                 bool(strange),
+            "writing belongs to tasks whose answers are texts": self.evaluate.writing is not None
+            and KINDS[self.task.kind].answers != "texts",
             "the baseline zero_shot needs a classification whose labels all have a description":
                 "zero_shot" in (self.evaluate.baselines or ()) and not described,
         }  # fmt: skip

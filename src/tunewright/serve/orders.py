@@ -6,6 +6,7 @@ Conversations and rows become ids by the encoder of training, so that what is re
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from tunewright.model.constrain import Constraint, JsonOf
 from tunewright.model.decoder import end_tokens, refuse_impossible
 from tunewright.model.sampling import Sampling
 from tunewright.model.token_bytes import TokenBytes
+from tunewright.model.writing import Writing
 from tunewright.recipe.errors import DataRefusal
 from tunewright.serve.tool_calls import CallForm
 from tunewright.values import Turn
@@ -40,14 +42,19 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request says of the answer; `max_tokens` None leaves the length to the model, `schema` None the form."""
+    """What a request says of the answer; what it leaves open (None, or no stop) is as the model writes by itself."""
 
     max_tokens: int | None = None
-    temperature: float = 0.0
-    top_p: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
     stop: tuple[str, ...] = ()
-    seed: int = 0
+    seed: int | None = None
     schema: Mapping[str, Any] | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it says how tokens are chosen."""
+        return self.temperature is not None or self.top_p is not None
 
 
 class TooLong(DataRefusal):
@@ -57,8 +64,12 @@ class TooLong(DataRefusal):
 class Orders:
     """Makes the orders for one model. Several threads may call at once."""
 
-    def __init__(self, lm: PreTrainedModel, encoder: TurnEncoder | BlockEncoder, encoding: threading.Lock):
+    def __init__(
+        self, lm: PreTrainedModel, encoder: TurnEncoder | BlockEncoder, encoding: threading.Lock,
+        writing: Writing | None = None,
+    ):  # fmt: skip
         self._lm, self._encoder, self._encoding = lm, encoder, encoding
+        self.writing = writing or Writing(Sampling(max_new_tokens=_usual_tokens(encoder)))
         self._forms: dict[str, JsonOf] = {}
         self.tokenizer = encoder.tokenizer
         turns = isinstance(encoder, TurnEncoder)
@@ -69,12 +80,6 @@ class Orders:
     def chats(self) -> bool:
         """Whether it was taught conversations; else it only continues texts."""
         return isinstance(self._encoder, TurnEncoder)
-
-    @property
-    def greedy(self) -> Sampling:
-        """How rows are answered: the most probable token each time, up to the room that training left for answers."""
-        room = self._encoder.room if isinstance(self._encoder, TurnEncoder) else 0
-        return Sampling(max_new_tokens=room or min(_CONTINUED_TOKENS, max(self._encoder.max_length // 2, 1)))
 
     @cached_property
     def reads_tools(self) -> bool:
@@ -87,14 +92,14 @@ class Orders:
 
     def of_rows(self, rows: Sequence[tuple[str, ...]]) -> list[Order]:
         """Rows as `Predictor.rows` gives them, read and cut as in training. Raises DataRefusal."""
-        sampling = self.greedy
+        sampling = self.writing.sampling
         if isinstance(self._encoder, TurnEncoder):
             with self._encoding:
                 prompts = self._encoder.before_answers(rows)
         else:
             room = self._encoder.max_length - sampling.max_new_tokens
             prompts = [self._ids_of_text("\n".join(row))[-room:] for row in rows]  # it goes on from a text's end
-        return [Order(tuple(prompt), sampling) for prompt in prompts]
+        return [Order(tuple(prompt), sampling, self._own_form) for prompt in prompts]
 
     def of_turns(self, turns: Sequence[Turn], wanted: Wanted) -> Order:
         """A conversation, whole: nothing is cut. Raises TooLong, DataRefusal, RecipeRefusal."""
@@ -102,12 +107,12 @@ class Orders:
         whole = replace(self._encoder, max_length=_UNCUT, room=0)
         with self._encoding:
             (prompt,) = whole.before_answers([self._encoder.turns_of(turns)])
-        default = self._encoder.room or self._encoder.max_length // 2
-        return self._order(prompt, wanted, default_tokens=default)
+        return self._order(prompt, wanted, self.writing, default_tokens=self.writing.sampling.max_new_tokens)
 
     def of_text(self, text: str, wanted: Wanted) -> Order:
         """A text as it stands, to be continued; of an encoder-decoder, its source. Raises as `of_turns`."""
-        return self._order(self._ids_of_text(text), wanted, default_tokens=16)  # as OpenAI's API has it
+        plain = Writing(Sampling())
+        return self._order(self._ids_of_text(text), wanted, plain, default_tokens=16)  # as OpenAI's API has it
 
     def _ids_of_text(self, text: str) -> list[int]:
         with self._encoding:
@@ -117,7 +122,7 @@ class Orders:
                 return replace(self._encoder, max_length=_UNCUT).before_answers([(Turn(text, "user"),)])[0]
             return list(self.tokenizer(text, verbose=False)["input_ids"])
 
-    def _order(self, prompt: Sequence[int], wanted: Wanted, *, default_tokens: int) -> Order:
+    def _order(self, prompt: Sequence[int], wanted: Wanted, usual: Writing, *, default_tokens: int) -> Order:
         limit = self._encoder.max_length
         left = limit - (0 if self._lm.config.is_encoder_decoder else len(prompt))
         if len(prompt) > limit or left < 1:
@@ -128,12 +133,12 @@ class Orders:
                 f"This is {len(prompt):,} tokens, which leaves room for {left:,} of the {limit:,} that the model "
                 f"takes; {wanted.max_tokens:,} are asked for.", remedy="Send less text, or ask for a shorter answer.",
             )  # fmt: skip
-        sampling = Sampling(
-            max_new_tokens=wanted.max_tokens or min(default_tokens, left), temperature=wanted.temperature,
-            top_p=wanted.top_p if wanted.temperature > 0 else 1.0,  # the likeliest token is in every nucleus
-            stop=wanted.stop, seed=wanted.seed,
-        )  # fmt: skip
-        constraint = None if wanted.schema is None else self._form(wanted.schema)
+        tokens = wanted.max_tokens or min(default_tokens, left)
+        if wanted.schema is not None:
+            constraint: Constraint | None = self._form(wanted.schema)
+        else:
+            constraint = self._own_form if usual.schema is not None or usual.labels else None
+        sampling = _chosen(wanted, usual.sampling, tokens=tokens, held=constraint is not None)
         refuse_impossible(self._lm, prompt, sampling=sampling, constraint=constraint, ends=self.ends)
         return Order(tuple(prompt), sampling, constraint)
 
@@ -148,5 +153,31 @@ class Orders:
             return self._forms[key]
 
     @cached_property
+    def _own_form(self) -> Constraint | None:
+        with self._encoding:
+            return self.writing.constraint(self.tokenizer)
+
+    @cached_property
     def _token_bytes(self) -> TokenBytes:
         return TokenBytes(self.tokenizer)
+
+
+def _usual_tokens(encoder: TurnEncoder | BlockEncoder) -> int:
+    """Tokens of an answer where nothing says otherwise: the room that training left, or a part of what is read."""
+    room = encoder.room if isinstance(encoder, TurnEncoder) else 0
+    return room or min(_CONTINUED_TOKENS, max(encoder.max_length // 2, 1))
+
+
+def _chosen(wanted: Wanted, usual: Sampling, *, tokens: int, held: bool) -> Sampling:
+    """How tokens are chosen: as the request says, else as the model does, `held` to a form without stops of its own.
+
+    A request with a temperature or top_p says all of it, and one for another seed draws by the model's own.
+    """
+    stop = wanted.stop or (() if held else usual.stop)
+    if not wanted.chooses:
+        seed = usual.seed if wanted.seed is None else wanted.seed
+        return replace(usual, max_new_tokens=tokens, stop=stop, seed=seed)
+    temperature = (0.0 if wanted.top_p in (None, 1.0) else 1.0) if wanted.temperature is None else wanted.temperature
+    top_p = 1.0 if wanted.top_p is None or temperature == 0 else wanted.top_p  # the likeliest is in every nucleus
+    seed = secrets.randbits(63) if wanted.seed is None else wanted.seed
+    return Sampling(max_new_tokens=tokens, temperature=temperature, top_p=top_p, stop=stop, seed=seed)

@@ -12,6 +12,7 @@ from tunewright.data.long import LONG
 from tunewright.model.adaptations import ADAPTATIONS
 from tunewright.model.describe import Description
 from tunewright.model.trainable import TRAINABLE, Trainable
+from tunewright.model.writing import WRITING
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import Vocabulary
 from tunewright.recipe.schema import Phase, Recipe
@@ -44,6 +45,7 @@ VOCABULARY = Vocabulary(
         "optimizer": OPTIMIZERS,
         "adaptation": ADAPTATIONS,
         "long": LONG,
+        "writing": WRITING,
     }
 )
 
