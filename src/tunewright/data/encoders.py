@@ -11,15 +11,18 @@ from tunewright.data.apart import ApartEncoder
 from tunewright.data.asking import ask_answer, ask_tags
 from tunewright.data.blocks import BlockEncoder
 from tunewright.data.encode import Encoder
+from tunewright.data.masked import MaskedEncoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.values import Encoded, Rows
 
-AnyEncoder = Encoder | ApartEncoder | BlockEncoder | TurnEncoder
+AnyEncoder = Encoder | ApartEncoder | BlockEncoder | MaskedEncoder | TurnEncoder
 
 
 def load_encoder(written: Mapping[str, Any], tokenizer: Any) -> AnyEncoder:
     """The encoder that was saved beside a model's weights."""
-    readers: dict[str, type[AnyEncoder]] = {"apart": ApartEncoder, "blocks": BlockEncoder, "turns": TurnEncoder}
+    readers: dict[str, type[AnyEncoder]] = {
+        "apart": ApartEncoder, "blocks": BlockEncoder, "masked": MaskedEncoder, "turns": TurnEncoder,
+    }  # fmt: skip
     return readers.get(written.get("reads", ""), Encoder).from_json(written, tokenizer)
 
 
@@ -36,7 +39,7 @@ def too_long(encoder: AnyEncoder, rows: Rows, *, judged: bool) -> dict[int, str]
 
     Of a model that writes text, `judged` rows are also too long where no room is left for an answer.
     """
-    if isinstance(encoder, BlockEncoder):
+    if isinstance(encoder, (BlockEncoder, MaskedEncoder)):
         return {}
     tokens_r = measure_rows(encoder, rows)
     decoder = isinstance(encoder, TurnEncoder) and encoder.start is None
@@ -63,4 +66,5 @@ def encode_rows(encoder: AnyEncoder, rows: Rows, *, kind: str, labels: Sequence[
 
 def rows_of_encoded(encoder: AnyEncoder, rows: Rows, encoded: Encoded, split: str) -> Rows:
     """What the rows of `encoded` are: the same rows, or, where texts are joined, blocks."""
-    return encoder.rows_of(encoded, split=split) if isinstance(encoder, BlockEncoder) else rows
+    joined = isinstance(encoder, (BlockEncoder, MaskedEncoder))
+    return encoder.rows_of(encoded, split=split) if joined else rows

@@ -76,6 +76,8 @@ def save_model(
         _copy_tokenizer(base, folder / TRUNK)
     else:
         tokenizer.save_pretrained(folder / TRUNK)
+    if isinstance(model, TextModel) and model.shape.family == "encoder":
+        _keep_settings(base, folder / TRUNK)
     if has_lora(model):
         _save_adapter(model, folder / ADAPTER_FOLDER, base)
     if isinstance(model, VectorModel):
@@ -177,6 +179,14 @@ def _copy_tokenizer(base: Base, folder: Path) -> None:
     """Copies the tokenizer's files byte for byte, so that serving makes the ids that training made."""
     for file in base.hashes:
         if "/" not in file and _TOKENIZER_FILE.search(file):
+            shutil.copyfile(base.folder / file, folder / file)
+
+
+def _keep_settings(base: Base, folder: Path) -> None:
+    """What the base says of its longest input and its pooling, for recipes whose base is this trunk."""
+    for file in ("sentence_bert_config.json", "1_Pooling/config.json"):
+        if (base.folder / file).is_file():
+            (folder / file).parent.mkdir(exist_ok=True)
             shutil.copyfile(base.folder / file, folder / file)
 
 

@@ -167,7 +167,7 @@ def _look_at_recipe(seen: _Seen) -> list[Line]:
 
 
 def _look_at_phases(seen: _Seen) -> list[Line]:
-    recipe = seen.file.recipe
+    recipe = seen.plan.recipe if seen.has_plan else seen.file.recipe
     for index in range(len(recipe.phases)):
         plan_phase(recipe, index)
     chosen = [

@@ -10,11 +10,14 @@ from tunewright.data.blocks import BlockEncoder
 from tunewright.data.chat_template import find_template
 from tunewright.data.encode import Encoder
 from tunewright.data.encoders import AnyEncoder
+from tunewright.data.masked import MaskedEncoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.model.describe import Description
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.schema import Encode, Recipe
 from tunewright.recipe.tasks import KINDS
+from tunewright.train.assemble import VOCABULARY
+from tunewright.train.objectives.masked import Masked
 
 Policy = Literal["truncate", "windows", "refuse"]
 _LOCATED = {"token_classification": 0, "question_answering": 1}  # the text that answers are parts of
@@ -34,7 +37,10 @@ def build_encoder(
         if encode.long is not None and (long, overlap) != ("windows", 0):
             raise RecipeRefusal("Texts without answers are joined and cut into blocks, so none is too long.",
                                 where="encode.long", remedy="Leave it out.")
-        return BlockEncoder(max_length=encode.max_length, inputs=inputs, tokenizer=tokenizer)
+        masked = masks_of(recipe, description)
+        if masked is None:
+            return BlockEncoder(max_length=encode.max_length, inputs=inputs, tokenizer=tokenizer)
+        return MaskedEncoder(encode.max_length, inputs, masked.share, masked.whole_words, recipe.seed, tokenizer)
     if KINDS[recipe.task.kind].compares:
         return ApartEncoder(max_length=encode.max_length, long=long, overlap=overlap, inputs=inputs,
                             tokenizer=tokenizer)  # fmt: skip
@@ -53,6 +59,29 @@ def build_encoder(
         max_length=encode.max_length, long=long, overlap=overlap, join=join, inputs=inputs, tokenizer=tokenizer,
         located=_LOCATED.get(recipe.task.kind),
     )  # fmt: skip
+
+
+def masks_of(recipe: Recipe, description: Description) -> Masked | None:
+    """How words are hidden from an encoder that learns from plain text; None of a decoder, from which none are.
+
+    Raises RecipeRefusal where a phase learns otherwise than its base can, or two phases hide words differently.
+    """
+    encoder, found = description.family == "encoder", set[Masked]()
+    for index, phase in enumerate(recipe.phases):
+        for chosen in phase.objective or ():
+            if (chosen.kind == "masked") != encoder:
+                why = ("an encoder reads from both sides, so it sees what it would be asked for" if encoder
+                       else "a decoder reads from one side, and has no token for what is hidden")
+                raise RecipeRefusal(
+                    f"The objective {chosen.kind!r} does not fit the base {description.name!r}: {why}.",
+                    where=f"phases.{index}.objective", remedy="Leave the objective out.",
+                )  # fmt: skip
+            if encoder:
+                found.add(VOCABULARY.build("objective", chosen, where=f"phases.{index}.objective"))
+    if len(found) > 1:
+        raise RecipeRefusal("The phases hide words in different ways, and what judges is hidden in one.",
+                            where="phases", remedy="Give the objective masked the same options in all phases.")
+    return (found.pop() if found else Masked()) if encoder else None
 
 
 def _policy(encode: Encode) -> tuple[Policy, int]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tunewright.data.asking import count_unseen_spans
+from tunewright.data.masked import MaskedEncoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.evaluate.wording import answer_in_words
 from tunewright.model.predict import row_of_asked
@@ -82,7 +83,7 @@ def samples(plan: Plan, count: int) -> Iterator[Sample]:
     """What the model really reads of the first training rows, and what it is to say."""
     rows, encoded, encoder = plan.rows("train"), plan.encoded["train"], plan.encoder
     for row in range(min(count, len(rows))):
-        if isinstance(encoder, TurnEncoder):
+        if isinstance(encoder, (MaskedEncoder, TurnEncoder)):
             yield Sample(rows.ids[row], tuple(encoder.pieces(encoded, row=row)), "")
             continue
         read = " ⏎ ".join(encoder.decode_sample(encoded, row=row))

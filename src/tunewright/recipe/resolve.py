@@ -146,7 +146,7 @@ def _phase(
 
     `fixed` says that nothing below the head is new and would train with it.
     """
-    key, phase, kind = f"phases.{index}", recipe.phases[index], recipe.task.kind
+    key, phase = f"phases.{index}", recipe.phases[index]
     rows = facts.rows["train"]
     trainable = vocabulary.find("trainable", phase.trainable.kind)
     per_update, why = max(32 if rows >= 2000 else 16, phase.accumulate), f"{rows} rows to train on"
@@ -155,13 +155,19 @@ def _phase(
         why = f"{per_update} blocks of {blocks} tokens"
     epochs, reason = _epochs(rows, cheap=trainable.features_fixed and fixed)
     filled = filling.section(
-        key, phase, objective=(recipe.objectives(index), f"the usual one of {kind}"),
+        key, phase, objective=_objectives(recipe, index, facts),
         budget=(Budget(amount=epochs, unit="epochs"), reason),
         rows_per_update=(per_update, why),
         patience=(3, "training stops after 3 evaluations without improvement and keeps the best"),
         evaluate_every=(Budget(amount=1, unit="epochs"), "once per pass over the rows"),
     )  # fmt: skip
     return filled.model_copy(update={"optimizer": _optimizer(filling, key, phase, facts, vocabulary)})
+
+
+def _objectives(recipe: Recipe, index: int, facts: Facts) -> tuple[tuple[Component, ...], str]:
+    if KINDS[recipe.task.kind].answers == "nothing" and facts.family == "encoder":
+        return (Component(kind="masked"),), "an encoder reads from both sides, so it learns words that are hidden"
+    return recipe.objectives(index), f"the usual one of {recipe.task.kind}"
 
 
 def _epochs(rows: int, *, cheap: bool) -> tuple[int, str]:

@@ -14,6 +14,7 @@ import torch
 
 from tunewright.data.blocks import BlockEncoder
 from tunewright.data.encoders import AnyEncoder, encode_rows, load_encoder
+from tunewright.data.masked import MaskedEncoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.model.adapters import has_lora, merge_lora
 from tunewright.model.answers import Generated
@@ -217,6 +218,9 @@ class Predictor:
         """The inputs checked and brought into the order of `columns`. Raises InputRefusal, DataRefusal."""
         if isinstance(inputs, (str, Mapping)):
             raise DataRefusal("The inputs must be a list; this is a single one.", remedy="Put it in a list: [input].")
+        if isinstance(self.encoder, MaskedEncoder):
+            raise DataRefusal("This model was made to be a base: it fills in hidden words and answers nothing.",
+                              where=self.name, remedy="Name its folder trunk/ as the base of another recipe.")
         rows = [self._row(value, index) for index, value in enumerate(inputs)]
         if isinstance(self.encoder, TurnEncoder):
             return [self.encoder.turns_of(row) for row in rows]
