@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -43,4 +44,23 @@ class Drop:
     """
 
 
-LONG: dict[str, type] = {"refuse": Refuse, "truncate": Truncate, "windows": Windows, "drop": Drop}
+@dataclass(frozen=True)
+class Chunks:
+    """Of a summarisation: a text that is too long is summarised piece by piece, and the summaries are summarised again
+    until they fit; the same way in judging, `predict` and `serve`.
+
+    Pieces end where a line ends (of a dialogue, a turn), else where a sentence does; neighbours share `overlap` of
+    these, at most a quarter of a piece. `train` says what happens to rows to learn from, which cannot be read in
+    pieces: `refuse`, `drop` or `truncate`. The perplexity of a long row that judges is that of its text cut. An answer
+    must take at most a third of what is read, or summaries would not get shorter.
+    """
+
+    overlap: int = 1
+    train: Literal["refuse", "drop", "truncate"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.overlap < 0:
+            raise ValueError(f"overlap must be at least 0, not {self.overlap}")
+
+
+LONG: dict[str, type] = {"refuse": Refuse, "truncate": Truncate, "windows": Windows, "drop": Drop, "chunks": Chunks}

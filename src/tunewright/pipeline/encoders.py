@@ -10,6 +10,7 @@ from tunewright.data.blocks import BlockEncoder
 from tunewright.data.chat_template import find_template
 from tunewright.data.encode import Encoder
 from tunewright.data.encoders import AnyEncoder
+from tunewright.data.long import Chunks
 from tunewright.data.masked import MaskedEncoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.model.describe import Description
@@ -19,7 +20,7 @@ from tunewright.recipe.tasks import KINDS
 from tunewright.train.assemble import VOCABULARY
 from tunewright.train.objectives.masked import Masked
 
-Policy = Literal["truncate", "windows", "refuse"]
+Policy = Literal["truncate", "windows", "refuse", "chunks"]
 _LOCATED = {"token_classification": 0, "question_answering": 1}  # the text that answers are parts of
 
 
@@ -33,6 +34,7 @@ def build_encoder(
     assert encode.max_length is not None
     answers, inputs = KINDS[recipe.task.kind].answers, recipe.task.inputs
     long, overlap = _policy(encode)
+    _refuse_pieces(recipe, encode, long, room)
     if answers == "nothing":
         if encode.long is not None and (long, overlap) != ("windows", 0):
             raise RecipeRefusal("Texts without answers are joined and cut into blocks, so none is too long.",
@@ -47,12 +49,13 @@ def build_encoder(
     if answers == "texts":
         if long == "windows":
             raise RecipeRefusal("A conversation cannot be read in windows.", where="encode.long",
-                                remedy="Choose refuse, drop or truncate.")
+                                remedy="Choose refuse, drop or truncate; of a summarisation also chunks.")
         decoder = description.family == "decoder"
         return TurnEncoder(
             max_length=encode.max_length, long=long,
             template=find_template(encode.chat_template, tokenizer, root=root) if decoder else None,
-            start=description.decoder_start, inputs=inputs, prompts=recipe.task.prompts or (),
+            start=description.decoder_start, inputs=inputs, overlap=overlap,
+            prompts=(*(recipe.task.prompts or ()), *(recipe.task.unseen_prompts or ())),
             system=recipe.task.system or "", room=room, tokenizer=tokenizer,
         )  # fmt: skip
     return Encoder(
@@ -84,6 +87,21 @@ def masks_of(recipe: Recipe, description: Description) -> Masked | None:
     return (found.pop() if found else Masked()) if encoder else None
 
 
+def _refuse_pieces(recipe: Recipe, encode: Encode, long: Policy, room: int) -> None:
+    """Raises RecipeRefusal where pieces make no sense, or would have summaries too long to ever fit."""
+    if long != "chunks":
+        return
+    if recipe.task.kind != "summarisation":
+        raise RecipeRefusal(f"A {recipe.task.kind} cannot be put together from what is said of pieces.",
+                            where="encode.long", remedy="Choose refuse, drop or truncate.")
+    if 3 * room > (encode.max_length or 0):
+        raise RecipeRefusal(
+            f"Summaries of up to {room} tokens of pieces of at most {encode.max_length} would not get short enough.",
+            where="encode.long", remedy="Set max_new_tokens of evaluate.writing to a third of encode.max_length or "
+            "less.",
+        )  # fmt: skip
+
+
 def _policy(encode: Encode) -> tuple[Policy, int]:
     """What an encoder does with long texts, and how many tokens its windows share.
 
@@ -92,6 +110,8 @@ def _policy(encode: Encode) -> tuple[Policy, int]:
     assert encode.max_length is not None
     if encode.long is None:
         return "truncate", 0
+    if encode.long.kind == "chunks":
+        return "chunks", int(encode.long.options.get("overlap", Chunks.overlap))
     overlap = int(encode.long.options.get("overlap") or 0)
     if 2 * overlap >= encode.max_length:
         raise RecipeRefusal(f"Windows of {encode.max_length} tokens cannot share {overlap}.", where="encode.long",

@@ -27,7 +27,7 @@ from tunewright.model.writing import Writing
 from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
 from tunewright.pipeline.encoders import build_encoder
 from tunewright.pipeline.writing import chosen_writing, plan_writing
-from tunewright.recipe.errors import RecipeRefusal
+from tunewright.recipe.errors import DataRefusal, RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
 from tunewright.recipe.resolve import Facts, resolve
 from tunewright.recipe.schema import Recipe
@@ -146,7 +146,7 @@ def make_plan(file: RecipeFile) -> Plan:
     join = _default_join(recipe, description)
     unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": None})
     uncut = make(unlimited, join=join)
-    if recipe.encode.long is not None and recipe.encode.long.kind == "drop":
+    if recipe.encode.long is not None and recipe.encode.long.kind in ("drop", "chunks"):
         prepared = _without_long(recipe, prepared, partial(make, join=join), tokenizer, description)
     lengths_r = np.concatenate([measure_rows(uncut, getattr(prepared, split)) for split in SPLITS])
     facts = _facts(recipe, prepared, description, machine, lengths_r)
@@ -160,7 +160,7 @@ def make_plan(file: RecipeFile) -> Plan:
         split: encode_rows(encoder, getattr(prepared, split), kind=recipe.task.kind, labels=prepared.labels)
         for split in SPLITS
     }
-    if KINDS[recipe.task.kind].answers == "texts":
+    if KINDS[recipe.task.kind].answers == "texts" and encoder.long != "chunks":
         encoder.before_answers(prepared.test.inputs)  # what leaves no room for an answer is refused before training
     rows = {split: rows_of_encoded(encoder, getattr(prepared, split), encoded[split], split) for split in SPLITS}
     plan = Plan(
@@ -203,11 +203,24 @@ def _default_join(recipe: Recipe, description: Description) -> str | None:
 def _without_long(
     recipe: Recipe, prepared: Prepared, make: Callable[..., AnyEncoder], tokenizer: Any, description: Description
 ) -> Prepared:
-    """The rows that the encoder can read whole, and of those that judge, with room for an answer."""
+    """The rows that the encoder can read whole, and of those that judge, with room for an answer; where long texts are
+    read in pieces, all that judge, and those to learn from as the recipe says.
+    """
     limit = recipe.encode.max_length or description.longest or _UNLIMITED
     encoder = make(recipe.encode.model_copy(update={"max_length": limit}))
-    over = {split: too_long(encoder, getattr(prepared, split), judged=False) for split in SPLITS}
-    prepared = leave_out(prepared, over, recipe, limit=limit)
+    chunks = VOCABULARY.build("long", recipe.encode.long) if encoder.to_json().get("long") == "chunks" else None
+    splits = SPLITS if chunks is None else ("train", "validation")
+    over = {split: too_long(encoder, getattr(prepared, split), judged=False) for split in splits}
+    count = sum(map(len, over.values()))
+    if chunks is not None and chunks.train == "refuse" and count:
+        raise DataRefusal(
+            f"{count} rows to train on or to choose by are longer than {limit} tokens; a text to learn from cannot be "
+            "read in pieces.", where="encode.long", remedy="Give chunks the option train: drop, or train: truncate.",
+        )  # fmt: skip
+    if chunks is None or chunks.train == "drop":
+        prepared = leave_out(prepared, over, recipe, limit=limit)
+    if chunks is not None:
+        return prepared
     if KINDS[recipe.task.kind].answers != "texts":
         return prepared
     encoder = replace(encoder, room=_room_for_answers(recipe, prepared, tokenizer, limit))

@@ -202,7 +202,7 @@ def _encode(guess: Guess, longest: tuple[int, int], description: Description | N
 
 def _masks(guess: Guess, description: Description | None) -> Iterator[str]:
     if guess.kind == "pretraining" and description is not None and description.family == "encoder":
-        yield "# An encoder learns from plain text by words that are hidden from it; what comes out is a base for others."
+        yield "# An encoder learns from plain text by hidden words; what comes out is a base for others."
         yield "phases: [{objective: masked}]"
 
 

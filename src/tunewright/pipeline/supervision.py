@@ -79,6 +79,14 @@ def count_unsupervised(plan: Plan) -> int:
     return int((~answered_r | (encoded.lengths_r() == 0)).sum())
 
 
+def read_in_pieces(plan: Plan) -> int:
+    """Test rows that are too long to be read at once, and may be read in pieces."""
+    encoder = plan.encoder
+    if not isinstance(encoder, TurnEncoder) or encoder.long != "chunks":
+        return 0
+    return int((encoder.measure_prompts(plan.rows("test").inputs) > encoder.most_before_answers).sum())
+
+
 def samples(plan: Plan, count: int) -> Iterator[Sample]:
     """What the model really reads of the first training rows, and what it is to say."""
     rows, encoded, encoder = plan.rows("train"), plan.encoded["train"], plan.encoder

@@ -289,7 +289,7 @@ class Encode(Section):
 
     max_length: int | None = Field(None, ge=4, description="longest sequence in tokens")
     long: OneComponent | None = Field(
-        None, description="what happens to texts over max_length: refuse, truncate, windows or drop"
+        None, description="what happens to texts over max_length: refuse, truncate, windows, drop or chunks"
     )
     pooling: Literal["mean", "cls", "last"] | None = Field(None, description="how token vectors become one a row")
     chat_template: str | None = Field(

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedModel
 
 from tunewright.data.blocks import BlockEncoder
+from tunewright.data.chunks import Around, find_long_text, pieces_of
 from tunewright.data.turns import TurnEncoder
 from tunewright.model.constrain import Constraint, JsonOf
 from tunewright.model.decoder import end_tokens, refuse_impossible
@@ -29,6 +31,7 @@ from tunewright.values import Turn
 _CONTINUED_TOKENS = 64  # of a text that is only to be continued, where nothing says how far
 _UNCUT = 1 << 40
 _FORMS_KEPT = 16
+_ROUNDS = 20  # of summarising summaries; each makes a text shorter by a third, so this is a book of any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,46 @@ class Orders:
             room = self._encoder.max_length - sampling.max_new_tokens
             prompts = [self._ids_of_text("\n".join(row))[-room:] for row in rows]  # it goes on from a text's end
         return [Order(tuple(prompt), sampling, self._own_form) for prompt in prompts]
+
+    def condensing(
+        self, rows: Sequence[tuple[str, ...]]
+    ) -> Generator[list[Order], list[str], list[Order]]:
+        """The orders of rows, as `of_rows`, where long ones are read in pieces: yields orders of pieces and is to be
+        sent their texts, in their order, until what they say fits; the orders of the rows are its value.
+
+        Raises DataRefusal where what surrounds a text leaves no room for it.
+        """
+        rows = list(rows)
+        for _ in range(_ROUNDS):
+            pieces_of_row = self._pieces(rows)
+            if not pieces_of_row:
+                return self.of_rows(rows)
+            parts = [(row, around, piece) for row, (around, pieces) in pieces_of_row.items() for piece in pieces]
+            said = yield self.of_rows([around.around(piece) for _, around, piece in parts])
+            told: dict[int, list[str]] = {row: [] for row in pieces_of_row}
+            for (row, _, _), text in zip(parts, said, strict=True):
+                told[row].append(text.strip())
+            for row, (around, _) in pieces_of_row.items():
+                rows[row] = around.around("\n".join(filter(None, told[row])))
+        raise DataRefusal("The summaries of pieces do not get short enough to be read together.", where="encode.long",
+                          remedy="Raise encode.max_length, or lower max_new_tokens of evaluate.writing.")
+
+    def _pieces(self, rows: Sequence[tuple[str, ...]]) -> dict[int, tuple[Around, list[str]]]:
+        """Of each row that is too long to be read whole, its text and the pieces of that; none but for `chunks`."""
+        encoder = self._encoder
+        if not isinstance(encoder, TurnEncoder) or encoder.long != "chunks":
+            return {}
+        most, found = encoder.most_before_answers, {}
+
+        def fits(around: Around, piece: str) -> bool:
+            return bool(encoder.measure_prompts([around.around(piece)])[0] <= most)
+
+        with self._encoding:
+            for row in np.flatnonzero(encoder.measure_prompts(rows) > most).tolist():
+                around = find_long_text(rows[row], encoder.prompts, encoder.inputs, system=encoder.system)
+                pieces = pieces_of(around.text, partial(fits, around), overlap=encoder.overlap)
+                found[row] = (around, pieces)
+        return found
 
     def of_turns(self, turns: Sequence[Turn], wanted: Wanted) -> Order:
         """A conversation, whole: nothing is cut. Raises TooLong, DataRefusal, RecipeRefusal."""

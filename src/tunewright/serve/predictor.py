@@ -26,7 +26,7 @@ from tunewright.model.writing import Writing
 from tunewright.recipe.errors import DataRefusal, nearest
 from tunewright.recipe.tasks import KINDS
 from tunewright.serve.answering import logits_of, nearest_passages, outputs_of, places_of
-from tunewright.serve.orders import Orders
+from tunewright.serve.orders import Order, Orders
 from tunewright.values import Encoded, Rows, Span
 
 Input = str | tuple[str, ...] | Mapping[str, str]
@@ -294,12 +294,20 @@ class Predictor:
 
     def _written(self, orders: Orders, rows: Sequence[Row]) -> np.ndarray:
         """What the model writes in answer to rows, as it was chosen for it: object [r] of str."""
-        asked = orders.of_rows(rows)
-        said = generate(
-            self.model.trunk, orders.tokenizer, [order.prompt for order in asked], sampling=orders.writing.sampling,
-            constraint=[order.constraint for order in asked], ends=orders.ends,
-        )  # fmt: skip
-        return texts_of(said)
+
+        def write(asked: Sequence[Order]) -> list[Generated]:
+            return generate(
+                self.model.trunk, orders.tokenizer, [order.prompt for order in asked], sampling=orders.writing.sampling,
+                constraint=[order.constraint for order in asked], ends=orders.ends,
+            )  # fmt: skip
+
+        condensing = orders.condensing(rows)
+        try:
+            pieces = next(condensing)
+            while True:
+                pieces = condensing.send([said.text for said in write(pieces)])
+        except StopIteration as done:
+            return texts_of(write(done.value))
 
     def _encoded(self, rows: Sequence[Row]) -> Encoded:
         nameless = ("",) * len(rows)
