@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from tunewright.data.apart import ApartEncoder
 from tunewright.data.blocks import BlockEncoder
 from tunewright.data.chat_template import find_template
+from tunewright.data.chunks import find_long_text
 from tunewright.data.encode import Encoder
 from tunewright.data.encoders import AnyEncoder
 from tunewright.data.long import Chunks
@@ -100,6 +104,24 @@ def _refuse_pieces(recipe: Recipe, encode: Encode, long: Policy, room: int) -> N
             where="encode.long", remedy="Set max_new_tokens of evaluate.writing to a third of encode.max_length or "
             "less.",
         )  # fmt: skip
+
+
+def refuse_narrow_pieces(encoder: TurnEncoder, inputs: Sequence[tuple[str, ...]]) -> None:
+    """Raises RecipeRefusal where what stands around a text that is read in pieces leaves too little room for these.
+
+    A piece must hold three times what a summary of it may take, so that each round of summaries is shorter.
+    """
+    most = encoder.most_before_answers
+    for row in np.flatnonzero(encoder.measure_prompts(inputs) > most).tolist():
+        around = find_long_text(inputs[row], encoder.prompts, encoder.inputs, system=encoder.system)
+        left = most - int(encoder.measure_prompts([around.around("")])[0])
+        if left < 3 * encoder.room:
+            raise RecipeRefusal(
+                f"A piece of a long text may have {max(left, 0)} tokens, and its summary {encoder.room}: summaries "
+                "would not get short enough.", where="encode.long",
+                remedy="Set max_new_tokens of evaluate.writing to a third of a piece or less, or raise "
+                "encode.max_length.",
+            )  # fmt: skip
 
 
 def _policy(encode: Encode) -> tuple[Policy, int]:

@@ -19,13 +19,14 @@ import tunewright
 from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded, too_long
 from tunewright.data.prepare import Prepared, leave_out, prepare
 from tunewright.data.spans import tag_names
+from tunewright.data.turns import TurnEncoder
 from tunewright.model.adaptations import Adaptation, Importance, Tokens
 from tunewright.model.bases import Base, find_base
 from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
 from tunewright.model.writing import Writing
 from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
-from tunewright.pipeline.encoders import build_encoder
+from tunewright.pipeline.encoders import build_encoder, refuse_narrow_pieces
 from tunewright.pipeline.writing import chosen_writing, plan_writing
 from tunewright.recipe.errors import DataRefusal, RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
@@ -160,7 +161,9 @@ def make_plan(file: RecipeFile) -> Plan:
         split: encode_rows(encoder, getattr(prepared, split), kind=recipe.task.kind, labels=prepared.labels)
         for split in SPLITS
     }
-    if KINDS[recipe.task.kind].answers == "texts" and encoder.long != "chunks":
+    if isinstance(encoder, TurnEncoder) and encoder.long == "chunks":
+        refuse_narrow_pieces(encoder, prepared.test.inputs)
+    elif isinstance(encoder, TurnEncoder):
         encoder.before_answers(prepared.test.inputs)  # what leaves no room for an answer is refused before training
     rows = {split: rows_of_encoded(encoder, getattr(prepared, split), encoded[split], split) for split in SPLITS}
     plan = Plan(

@@ -117,7 +117,7 @@ def _axes() -> Iterator[str]:
         for name, component in VOCABULARY.tables[axis].items():
             yield f"### {axis}: {name}\n"
             yield inspect.cleandoc(component.__doc__ or "") + "\n"
-            yield from _options(component, none="none" if axis == "adaptation" else "*decided*")
+            yield from _options(component, none="none" if axis in ("adaptation", "writing") else "*decided*")
 
 
 def _options(component: type, *, none: str) -> Iterator[str]:
