@@ -31,7 +31,8 @@ def recipe(tmp_path, request):
         "name: tiny-pieces\n"
         "task: {kind: summarisation, input: text, output: summary, prompts: ['the fee {text} now']}\n"
         f"base: base\ndata: {{train: rows.jsonl}}\nencode: {{max_length: 48{template}}}\n"
-        "phases: [{budget: 2 updates}]\nevaluate: {resamples: 200, baselines: [lead]}\n", encoding="utf-8",
+        "phases: [{budget: 2 updates}]\n"
+        "evaluate: {resamples: 200, baselines: [lead], writing: {kind: greedy, max_new_tokens: 8}}\n", encoding="utf-8",
     )  # fmt: skip
     return tmp_path / "recipe.yaml"
 

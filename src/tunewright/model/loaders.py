@@ -87,11 +87,8 @@ from {module} import {trunk_class}
 from transformers import AutoTokenizer, GenerationConfig
 here = pathlib.Path(__file__).resolve().parent
 encoder = json.loads((here / "encoder.json").read_text("utf-8"))
-how = {{"max_new_tokens": encoder.get("room", 256), "beams": 1, "length_penalty": 1.0, "stop": [], "temperature": 0}}
-if (here / "writing.json").exists():
-    how = json.loads((here / "writing.json").read_text("utf-8"))["sampling"]
-drawn = {{name: how[name] for name in ("temperature", "top_p", "top_k")}} if how["temperature"] > 0 else {{}}
-torch.manual_seed(how.get("seed", 0))
+kept = here / "writing.json"
+how = json.loads(kept.read_text("utf-8"))["generate"] if kept.exists() else {{"max_new_tokens": encoder.get("room", 256)}}
 tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
 trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
 trunk.generation_config = GenerationConfig(
@@ -109,9 +106,7 @@ inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("st
 read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
 with torch.inference_mode():
     written = trunk.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                             max_new_tokens=how["max_new_tokens"], num_beams=how["beams"],
-                             length_penalty=how["length_penalty"], tokenizer=tokenizer,
-                             stop_strings=how["stop"] or None, do_sample=how["temperature"] > 0, **drawn)
+                             tokenizer=tokenizer, **how)
 print(tokenizer.decode(written[0, read:], skip_special_tokens=True))
 '''
 _FILLER = '''\

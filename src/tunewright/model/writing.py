@@ -110,9 +110,14 @@ class Writing:
         return None if self.schema is None else JsonOf(dict(self.schema), written or TokenBytes(tokenizer))
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
-        sampling = {field.name: getattr(self.sampling, field.name) for field in fields(Sampling)}
-        return {"sampling": sampling, "schema": self.schema, "labels": list(self.labels)}
+        """What `from_json` reads; `generate` says as much of it as transformers' method of this name understands."""
+        how = self.sampling
+        sampling = {field.name: getattr(how, field.name) for field in fields(Sampling)}
+        drawn = {"temperature": how.temperature, "top_p": how.top_p, "top_k": how.top_k} if how.temperature > 0 else {}
+        searched = {"num_beams": how.beams, "length_penalty": how.length_penalty} if how.beams > 1 else {}
+        stops = {"stop_strings": list(how.stop)} if how.stop else {}
+        generate = {"max_new_tokens": how.max_new_tokens, "do_sample": how.temperature > 0, **drawn, **searched, **stops}
+        return {"sampling": sampling, "schema": self.schema, "labels": list(self.labels), "generate": generate}
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> Writing:
