@@ -253,7 +253,8 @@ def each_row_trains_once_an_epoch() -> None:
             seen: Counter[int] = Counter()
             original = training.material.batch
             object.__setattr__(
-                training.material, "batch", lambda given, s=seen, o=original: s.update(given.tolist()) or o(given)
+                training.material, "batch",
+                lambda given, s=seen, o=original, **at: s.update(given.tolist()) or o(given, **at),
             )
             facts = run(training)
             assert seen == Counter({row: 2 for row in range(24)}), "rows trained are not rows given"

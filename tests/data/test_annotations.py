@@ -90,7 +90,10 @@ def test_a_text_of_no_spans_says_so_with_an_empty_list():
         ([], [], "no_input", "text is empty"),
         ("nan", ["O"], "no_input", "text is 'nan', as tables write what is missing"),
         (TEXT, None, "no_answer", "marks is empty; for no spans write []"),
-        (TEXT, {"a": 1}, "bad_answer", "marks is an object, not a list of tags or spans"),
+        (TEXT, {"a": 1}, "bad_answer", "marks has for a '1', which is no text"),
+        (TEXT, {"a": "Ad"}, "bad_answer", "'Ad', which marks calls a, stands nowhere in the text, not once"),
+        ("Ada Ada", {"a": "Ada"}, "bad_answer", "'Ada', which marks calls a, stands 2 times in the text, not once"),
+        (TEXT, {"a": "Ada King", "b": ["King"]}, "bad_answer", "the spans 0 to 8 (a) and 4 to 8 (b) overlap"),
         (TEXT.split(), [[0, 3, "per"]], "bad_answer",
          "marks counts characters, and text is a list of tokens; give the text itself, or a tag for each token"),
         (TEXT, [[0, 3]], "bad_answer", "marks has '[0, 3]', not [start, end, label]"),
@@ -107,6 +110,13 @@ def test_a_text_of_no_spans_says_so_with_an_empty_list():
 )  # fmt: skip
 def test_spans_that_cannot_be_used_are_faults_with_a_reason(text, marks, reason, detail):
     assert fault_of(spans, text, marks) == (reason, detail)
+
+
+def test_texts_by_their_labels_are_found_where_they_stand():
+    assert spans(TEXT, {"loc": ["Zürich"], "per": "Ada King "}).answer == SPANS
+    assert spans(TEXT, '{"per": ["Ada King"], "loc": ["Zürich"]}').answer == SPANS
+    assert spans("no 1, 10 or 11", {"number": ["1"]}).answer == (Span(3, 4, "number"),)
+    assert spans(TEXT, {}).answer == ()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_decoder_without_a_template_is_refused_until_the_recipe_names_one(buil
 
 def test_conversations_are_not_read_in_windows(built):
     with pytest.raises(RecipeRefusal, match="windows"):
-        built("generation", "llama", chat_template="plain", long="windows", overlap=4)
+        built("generation", "llama", chat_template="plain", long={"kind": "windows", "overlap": 4})
 
 
 def test_plain_text_is_cut_into_blocks(built):

@@ -69,3 +69,32 @@ def test_an_option_of_an_objective_that_is_not_named_is_one_of_the_usual_one(tmp
     recipe = tiny.write_pairs_task(tmp_path, "retrieval")
     file = read_recipe(recipe, ["phases.0.objective.temperature=0.1"])
     assert file.recipe.phases[0].objective == (Component(kind="contrastive", options={"temperature": 0.1}),)
+
+
+def test_rows_that_are_too_long_are_left_out_and_each_has_its_reason(tiny_plan, tiny_task, tmp_path):
+    whole = tiny_plan()
+    plan = tiny_plan("encode.long=drop", "encode.max_length=12")
+    counts = plan.prepared.ledger.counts()
+    lost = counts["dropped_because"]["too_long"]
+    assert 0 < lost == whole.prepared.ledger.counts()["rows"] - sum(len(plan.rows(split)) for split in plan.encoded)
+    assert max(int(part.lengths_s.max()) for part in plan.encoded.values()) <= 12
+    assert all(not part.cut_r.any() for part in plan.encoded.values())
+    (finding,) = [finding for finding in plan.prepared.findings if finding.check == "too_long"]
+    assert finding.count == lost == len(finding.origins) and "12 tokens" in finding.says
+    assert plan.facts.rows["train"] == len(plan.rows("train"))
+    assert plan.prepared.manifest["split_sha256"] != whole.prepared.manifest["split_sha256"]
+    assert plan.prepared.manifest["rows"] == counts
+
+
+@pytest.mark.parametrize(("length", "says"), [(4, "No row of train"), (9, "left in train for these classes")])
+def test_a_length_that_leaves_too_little_is_refused(tiny_plan, tmp_path, length, says):
+    rows = [row | {"text": row["text"] + " transfer fee top up how" * (row["topic"] == "rate")}
+            for row in tiny.make_rows()]  # fmt: skip
+    with pytest.raises(DataRefusal, match=says):
+        tiny_plan("encode.long=drop", f"encode.max_length={length}", rows=rows)
+
+
+def test_only_as_much_may_be_shared_as_leaves_windows_moving(tiny_plan):
+    assert tiny_plan("encode.long=windows", "encode.max_length=12", "encode.long.overlap=5").encoder.overlap == 5
+    with pytest.raises(RecipeRefusal, match="cannot share 6"):
+        tiny_plan("encode.long={kind: windows, overlap: 6}", "encode.max_length=12")

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tunewright.recipe.errors import RecipeRefusal
-from tunewright.recipe.read import AXES, RecipeFile, Vocabulary, read
+from tunewright.recipe.read import AXES, KEYED, RecipeFile, Vocabulary, read
 from tunewright.recipe.schema import Component
 
 
@@ -54,7 +54,7 @@ class Required:
 
 TABLE = {"plain": Plain, "rich": Rich, "required": Required, "everything": Plain, "none": Plain, "supervised": Rich,
          "length_grouped": Plain, "adamw": Rich}  # fmt: skip
-VOCABULARY = Vocabulary(dict.fromkeys(AXES, TABLE))
+VOCABULARY = Vocabulary(dict.fromkeys((*AXES, *KEYED.values()), TABLE))
 HEAD = """\
 name: small
 task: {kind: classification, input: text, output: intent}
@@ -109,7 +109,12 @@ def test_a_recipe_is_read_with_its_folder_and_lines(write, tmp_path):
         ("phases:\n  - budget: 5\n", "The key 'phases.0.budget' cannot be 5: write a number and a unit", 7),
         ("phases:\n  - objective: [supervised, 5]\n", "give a name, or a mapping with the key 'kind'", 7),
         ("gate:\n  macro_f1: {}\n", "The section 'gate.macro_f1' does not fit together: a bar needs", 7),
-        ("encode: {overlap: 5}\n", "The section 'encode' does not fit together: overlap counts only", 6),
+        ("encode: {overlap: 5}\n", "Unknown key 'encode.overlap'", 6),
+        ("encode:\n  long: reach\n", "There is no long called 'reach'. Did you mean 'rich'?", 7),
+        ("encode:\n  long: {kind: rich, ranks: 5}\n", "has no option 'ranks'. Did you mean 'rank'?", 7),
+        ("encode:\n  long: {kind: rich, rank: -5}\n", "rank must be at least 1, not -5", 7),
+        ("encode:\n  long: {kind: rich, weight: 2}\n", "A weight makes no sense for a long", 7),
+        ("encode:\n  long: my:Own\n", "There is no long called 'my:Own'", 7),
         ("evaluate: {baselines: [zero_shot]}\n", "The recipe does not fit together: the baseline zero_shot", 1),
         ("evaluate: {baselines: [prob]}\n", "The key 'evaluate.baselines.0' cannot be 'prob'", 6),
         ("phases:\n  - trainable: reach\n", "There is no trainable called 'reach'. Did you mean 'rich'?", 7),

@@ -72,7 +72,7 @@ def test_what_training_reads_has_no_gaps_left_and_every_filling_a_reason():
     after = found.recipe.model_dump(mode="json")
     assert set(gaps(after)) == {"task.labels", "task.join", "task.prompts", "task.unseen_prompts", "task.system",
                                 "data.id", "data.group",
-                                "encode.overlap", "encode.chat_template",
+                                "encode.chat_template",
                                 "gate.macro_f1.at_least", "gate.macro_f1.at_most"}  # fmt: skip
     filled = set(gaps(before.model_dump(mode="json"))) - set(gaps(after))
     assert filled | {"gate.macro_f1.better_than", "phases.0.optimizer.rate"} == set(found.reasons)
@@ -139,7 +139,7 @@ def test_parts_of_an_update_are_never_more_than_its_rows():
 
 def test_long_texts_are_never_cut_unasked():
     found = resolved(replace(FACTS, longest_text=700))
-    assert found.recipe.encode.long == "refuse" and found.recipe.encode.max_length == 256
+    assert found.recipe.encode.long == Component(kind="refuse") and found.recipe.encode.max_length == 256
     assert "on request" in found.reasons["encode.long"]
     assert "212 tokens" in resolved().reasons["encode.long"]
     assert "on request" in resolved(encode={"max_length": 64}).reasons["encode.long"]
@@ -147,7 +147,10 @@ def test_long_texts_are_never_cut_unasked():
 
 def test_windows_overlap_by_a_quarter():
     found = resolved(encode={"long": "windows", "max_length": 64})
-    assert found.recipe.encode.overlap == 16 and "quarter" in found.reasons["encode.overlap"]
+    assert found.recipe.encode.long == Component(kind="windows", options={"overlap": 16})
+    assert "quarter" in found.reasons["encode.long.overlap"]
+    said = resolved(encode={"long": {"kind": "windows", "overlap": 3}, "max_length": 64})
+    assert said.recipe.encode.long.options == {"overlap": 3} and "encode.long.overlap" not in said.reasons
 
 
 @pytest.mark.parametrize(

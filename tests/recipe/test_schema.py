@@ -77,9 +77,7 @@ def test_a_recipe_cannot_be_changed():
         ({"base": {"encoder": "minilm"}}, "an encoder and a decoder with"),
         ({"data__malformed_limit": math.nan}, "finite"),
         ({"encode__max_length": 3}, "greater than or equal to 4"),
-        ({"encode__overlap": 8}, "overlap counts only where long is windows"),
-        ({"encode__overlap": 8, "encode__long": "truncate"}, "overlap counts only where long is windows"),
-        ({"encode__overlap": 8, "encode__long": "windows", "encode__max_length": 16}, "less than half of max_length"),
+        ({"encode__long": ["windows"]}, "give a name, or a mapping"),
         ({"phases": [{"rows_per_update": 4, "accumulate": 8}]}, "accumulate cannot be more"),
         ({"phases": [{"evaluate_every": "2 minutes"}]}, "epochs, updates or tokens"),
         ({"evaluate__baselines": ["zero_shot"]}, "zero_shot needs a classification"),
@@ -98,7 +96,8 @@ def test_what_fits_together_is_accepted():
     assert recipe(task__input=["a", "b"], task__join="pair").task.join == "pair"
     assert recipe(task__kind="multi_label", task__output=["x", "y"]).task.outputs == ("x", "y")
     assert recipe(task__kind="multi_label", task__separator=";").task.separator == ";"
-    assert Encode(long="windows", max_length=64, overlap=31).overlap == 31
+    assert Encode(long="drop").long == Component(kind="drop")
+    assert Encode(long={"kind": "windows", "overlap": 31}).model_dump()["long"] == {"kind": "windows", "overlap": 31}
     data = Data(train=("a.csv", "b.csv"), test="t.csv", validation=0.1)
     assert (data.has_file("train"), data.has_file("test"), data.has_file("validation")) == (True, True, False)
     assert (data.share_of("validation"), data.share_of("test")) == (0.1, None)

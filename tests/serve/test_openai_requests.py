@@ -99,8 +99,8 @@ def test_a_parameter_is_alive_or_may_only_be_neutral_or_has_no_effect() -> None:
 
 def test_the_defaults_are_those_by_which_the_model_was_judged() -> None:
     wanted = chat().wanted
-    assert (wanted.max_tokens, wanted.temperature, wanted.top_p, wanted.stop, wanted.schema) == (None, 0, 1, (), None)
-    assert chat().wanted.seed != chat().wanted.seed and not chat().stream
+    assert (wanted.max_tokens, wanted.temperature, wanted.top_p, wanted.stop, wanted.schema) == (None,) * 3 + ((), None)
+    assert wanted.seed is None and not wanted.chooses and not chat().stream
 
 
 def test_options_are_read() -> None:
@@ -111,7 +111,7 @@ def test_options_are_read() -> None:
     wanted = asked.wanted
     assert (wanted.max_tokens, wanted.temperature, wanted.top_p, wanted.stop) == (5, 0.5, 0.25, ("a", "b"))
     assert (wanted.seed, asked.stream, asked.include_usage, asked.model) == (-3, True, True, "m")
-    assert chat(top_p=0.5).wanted.temperature == 1 and chat(top_p=1).wanted.temperature == 0
+    assert chat(top_p=0.5).wanted.top_p == 0.5 and chat(top_p=0.5).wanted.temperature is None
     assert chat(stop="x").wanted.stop == ("x",) and chat(max_tokens=4, max_completion_tokens=4).wanted.max_tokens == 4
     assert completion(prompt=["a"]).said == "a" and completion(prompt="").said == ""
     schema = {"type": "object", "properties": {"b": {"type": "null"}, "a": {"type": "null"}}}

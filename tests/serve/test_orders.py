@@ -11,6 +11,8 @@ from tests.tiny_generators import tiny_lm, word_tokenizer
 from tunewright.data.chat_template import TEMPLATES, ChatTemplate
 from tunewright.data.turns import TurnEncoder
 from tunewright.model.generate import generate
+from tunewright.model.sampling import Sampling
+from tunewright.model.writing import Writing
 from tunewright.recipe.errors import DataRefusal, RecipeRefusal
 from tunewright.serve.orders import Orders, TooLong, Wanted
 from tunewright.values import Turn
@@ -92,7 +94,23 @@ def test_a_long_text_to_continue_is_read_from_its_end_in_batch_prediction() -> N
 def test_what_is_wanted_reaches_the_sampling_and_top_p_at_temperature_0_is_what_it_amounts_to() -> None:
     warm = orders_of().of_turns(HELLO, Wanted(5, temperature=0.5, top_p=0.9, stop=("x",), seed=7)).sampling
     assert (warm.max_new_tokens, warm.cut, warm.stop, warm.seed) == (5, (0.5, 0.9, 0), ("x",), 7)
-    assert orders_of().of_turns(HELLO, Wanted(top_p=0.9)).sampling.cut == (0.0, 1.0, 0)
+    assert orders_of().of_turns(HELLO, Wanted(temperature=0.0, top_p=0.9)).sampling.cut == (0.0, 1.0, 0)
+    assert orders_of().of_turns(HELLO, Wanted(top_p=0.9)).sampling.cut == (1.0, 0.9, 0)
+    assert orders_of().of_turns(HELLO, Wanted(top_p=1.0)).sampling.cut == (0.0, 1.0, 0)
+
+
+def test_what_a_request_leaves_open_is_as_the_model_writes_by_itself() -> None:
+    own = Writing(Sampling(7, 0.5, 0.9, seed=3, stop=("x",)))
+    orders = Orders(taught_lm(), turn_encoder(), threading.Lock(), own)
+    assert orders.of_turns(HELLO, Wanted()).sampling == own.sampling == orders.of_rows([HELLO])[0].sampling
+    assert orders.of_turns(HELLO, Wanted(seed=4)).sampling.seed == 4
+    assert orders.of_turns(HELLO, Wanted(stop=("y",), max_tokens=2)).sampling.stop == ("y",)
+    assert orders.of_turns(HELLO, Wanted(temperature=0.0)).sampling.cut == (0.0, 1.0, 0)
+    assert orders.of_text("hello", Wanted()).sampling.cut == (0.0, 1.0, 0)
+    labelled = Orders(taught_lm(), turn_encoder(), threading.Lock(), Writing(Sampling(7), labels=("a", "b")))
+    assert labelled.of_turns(HELLO, Wanted()).constraint is labelled.of_rows([HELLO])[0].constraint is not None
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    assert labelled.of_turns(HELLO, Wanted(schema=schema)).constraint is not labelled.of_turns(HELLO, Wanted()).constraint
 
 
 def test_a_schema_becomes_a_form_that_is_kept() -> None:

@@ -210,3 +210,19 @@ def test_a_writer_that_never_started_drains_at_once() -> None:
         assert await writer.drain(timeout_seconds=1)
 
     asyncio.run(whole())
+
+
+def test_a_beam_search_is_that_of_generating_and_is_told_whole() -> None:
+    searched, greedy = order("count", beams=3), order("hello")
+    [alone] = generate(
+        taught_lm(), ORDERS.tokenizer, [searched.prompt], sampling=searched.sampling, ends=ORDERS.ends
+    )
+
+    async def test(writer: Writer) -> None:
+        beside = asyncio.ensure_future(writer.write([greedy, searched]))
+        pieces, said = await pieces_of(writer, searched)
+        assert pieces == [said.text] and said == alone
+        first, second = await beside
+        assert second == alone and first.finish == "stop"
+
+    assert len(run(test)) == 3

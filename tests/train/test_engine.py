@@ -418,7 +418,9 @@ def test_each_row_is_trained_once_per_epoch_the_last_smaller_update_included():
     seen = Counter()
     training = tiny_training(budget="2 epochs", rows_per_update=7)
     original = training.material.batch
-    object.__setattr__(training.material, "batch", lambda rows: seen.update(rows.tolist()) or original(rows))
+    object.__setattr__(
+        training.material, "batch", lambda rows, **at: seen.update(rows.tolist()) or original(rows, **at)
+    )
     facts = run(training)
     assert seen == Counter({row: 2 for row in range(24)})
     assert [fact.rows for fact in facts] == [7, 7, 7, 3] * 2

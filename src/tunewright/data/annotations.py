@@ -42,7 +42,8 @@ def read_spans(values: Mapping[str, Any], asked: Asked) -> Said:
 
     The input column holds a text or a list of tokens, which are joined by single spaces. The output column holds a tag
     for each token (or word of the text), in a list or in a text with spaces; or a list of spans: objects with start,
-    end and label, or [start, end, label].
+    end and label, or [start, end, label]; or an object of labels with a text, or several, that each stand in the input
+    exactly once.
     """
     (column,) = asked.task.inputs
     value = unfolded(values.get(column))
@@ -51,6 +52,9 @@ def read_spans(values: Mapping[str, Any], asked: Asked) -> Said:
     refuse_written_gaps([text], [column])
     if not asked.answers:
         return Said((text,))
+    named = unfolded(values.get(asked.task.outputs[0]))
+    if isinstance(named, dict):
+        return Said((text,), _in_order(_looked_up(named, text, asked.task.outputs[0])))
     marks = _marks(values, asked.task)
     if _are_tags(marks) or (asked.scheme and not marks):
         return _read_tagged(text, words, marks, asked)
@@ -154,6 +158,27 @@ def _read_span(mark: Any, text: str, column: str) -> Span:
         _refuse_elsewhere(start, end, wanted, text, column)
     _refuse_outside(start, end, text, column)
     return Span(start, end, as_name(label))
+
+
+def _looked_up(named: Mapping[str, Any], text: str, column: str) -> Iterator[Span]:
+    """The places of texts that are given by their labels; one that is part of a longer word is not found there."""
+    for label, values in named.items():
+        for value in values if isinstance(values, list) else [values]:
+            if not isinstance(value, str) or not value.strip():
+                raise Unusable("bad_answer", f"{column} has for {label} {shown(value)}, which is no text")
+            wanted = value.strip()
+            found = [match.start() for match in re.finditer(re.escape(wanted), text)
+                     if not _is_within_word(text, match.start(), match.end())]  # fmt: skip
+            if len(found) != 1:
+                times = f"{len(found)} times" if found else "nowhere"
+                raise Unusable("bad_answer", f"{shown(wanted)}, which {column} calls {label}, stands {times} in the "
+                               "text, not once")
+            yield Span(found[0], found[0] + len(wanted), label)
+
+
+def _is_within_word(text: str, start: int, end: int) -> bool:
+    before, after = text[max(start - 1, 0) : start], text[end : end + 1]
+    return (before.isalnum() and text[start].isalnum()) or (after.isalnum() and text[end - 1].isalnum())
 
 
 def _in_order(spans: Iterable[Span]) -> tuple[Span, ...]:

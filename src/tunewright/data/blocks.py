@@ -57,12 +57,7 @@ class BlockEncoder:
 
     def rows_of(self, encoded: Encoded, *, split: str) -> Rows:
         """The blocks as rows, named by their place; targets are 0, because the text is its own answer."""
-        blocks = encoded.rows
-        return Rows(
-            ids=tuple(f"{split}-block-{i}" for i in range(blocks)), origins=("joined texts",) * blocks,
-            inputs=tuple((text,) for i in range(blocks) for text in self.decode_sample(encoded, row=i)),
-            targets=np.zeros(blocks, dtype=np.float32),
-        )  # fmt: skip
+        return named_blocks([self.decode_sample(encoded, row=i)[0] for i in range(encoded.rows)], split)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the tokenizer, which is saved by its own means."""
@@ -79,21 +74,33 @@ class BlockEncoder:
         ids, sizes = [np.array([end], dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
         for text, one in zip(texts, self._lists_of_ids(texts), strict=True):
             ids.append(np.array(one, dtype=np.int32))
-            sizes.append(_spread(len(text.encode("utf-8", "surrogatepass")), len(one)))
+            sizes.append(spread(len(text.encode("utf-8", "surrogatepass")), len(one)))
         return np.concatenate(ids), np.concatenate(sizes)
 
     def _lists_of_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, its closing one included."""
-        end, found = int(self.tokenizer.eos_token_id), []
-        for start in range(0, len(texts), _TEXTS_PER_CALL):
-            found += self.tokenizer(
-                list(texts[start : start + _TEXTS_PER_CALL]), add_special_tokens=False, return_attention_mask=False,
-                return_token_type_ids=False, truncation=False, padding=False, verbose=False,
-            )["input_ids"]  # fmt: skip
-        return [one if one and one[-1] == end else [*one, end] for one in found]
+        return lists_of_ids(self.tokenizer, texts, end=int(self.tokenizer.eos_token_id))
 
 
-def _spread(total: int, places: int) -> np.ndarray:
+def lists_of_ids(tokenizer: Any, texts: Sequence[str], *, end: int | None) -> list[list[int]]:
+    """The ids of each text, closed by `end` once."""
+    found: list[list[int]] = []
+    for start in range(0, len(texts), _TEXTS_PER_CALL):
+        found += tokenizer(
+            list(texts[start : start + _TEXTS_PER_CALL]), add_special_tokens=False, return_attention_mask=False,
+            return_token_type_ids=False, truncation=False, padding=False, verbose=False,
+        )["input_ids"]  # fmt: skip
+    return [one if end is None or (one and one[-1] == end) else [*one, end] for one in found]
+
+
+def named_blocks(texts: Sequence[str], split: str) -> Rows:
+    """Blocks as rows, named by their place; targets are 0, because the text is its own answer."""
+    return Rows(
+        ids=tuple(f"{split}-block-{i}" for i in range(len(texts))), origins=("joined texts",) * len(texts),
+        inputs=tuple((text,) for text in texts), targets=np.zeros(len(texts), dtype=np.float32),
+    )  # fmt: skip
+
+
+def spread(total: int, places: int) -> np.ndarray:
     """`total` spread over `places` as evenly as whole numbers allow: bytes count in sums over blocks only."""
     ends = np.arange(1, places + 1) * total // places
     return np.diff(ends, prepend=0)

@@ -82,8 +82,8 @@ class Encoder:
             raise DataRefusal(f"Of {self.max_length} tokens, special ones take {self._frame.tokens}.",
                               where="encode.max_length", remedy="Raise encode.max_length.")
         if self.long == "windows" and not 0 <= self.overlap < room:
-            raise DataRefusal(f"Windows of {room} tokens of text cannot share {self.overlap}.", where="encode.overlap",
-                              remedy=f"Set encode.overlap below {room}.")
+            raise DataRefusal(f"Windows of {room} tokens of text cannot share {self.overlap}.", where="encode.long",
+                              remedy=f"Set its overlap below {room}.")
 
     def encode(self, inputs: Sequence[tuple[str, ...]]) -> Encoded:
         """Token ids of all rows. Under `refuse`, raises DataRefusal if any row is longer than max_length."""
@@ -176,8 +176,8 @@ class Encoder:
             raise DataRefusal(
                 f"{over} of {len(lengths_r)} texts are longer than {self.max_length} tokens (the longest has "
                 f"{lengths_r.max()}).", where="encode.long",
-                remedy="Set encode.long: truncate to cut them, or windows to read them in overlapping pieces, or raise "
-                "encode.max_length if the base takes more.",
+                remedy="Set encode.long: truncate to cut them, windows to read them in overlapping pieces, or drop to "
+                "leave them out; or raise encode.max_length if the base takes more.",
             )  # fmt: skip
 
     def _assemble(self, first: Ragged, second: Ragged, cuts: _Cuts) -> Encoded:

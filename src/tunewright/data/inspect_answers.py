@@ -35,8 +35,12 @@ Check = Callable[[Sequence[CleanRow], Recipe], Finding]
 
 
 def inspect_answers(rows: Sequence[CleanRow], recipe: Recipe) -> list[Finding]:
-    """The checks that belong to the kind of task, in a fixed order, also those that found nothing."""
-    return [check(rows, recipe) for check in _CHECKS[recipe.task.kind]]
+    """The checks that belong to the kind of task, in a fixed order, also those that found nothing.
+
+    Only of what is not read there is a finding where there is something.
+    """
+    found = [check(rows, recipe) for check in _CHECKS[recipe.task.kind]]
+    return [finding for finding in found if finding.count or finding.check != "unread"]
 
 
 # -------------------------------------------------------------------------------------------- labels

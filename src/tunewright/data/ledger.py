@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,14 @@ class Ledger:
         assert all(entry.reason for entry in self.entries), "a row has a fate without a reason"
         kept = Counter((entry.fate, entry.id) for entry in self.entries if entry.fate != "dropped")
         assert all(number == 1 for number in kept.values()), "an id occurs twice in one split"
+
+    def without(self, named: Mapping[tuple[Fate, str], str], reason: str) -> Ledger:
+        """The same with rows dropped for `reason`, given as (split, id) with what explains it."""
+        return Ledger(self.rows_in, tuple(
+            replace(entry, fate="dropped", reason=reason, detail=named[entry.fate, entry.id])
+            if (entry.fate, entry.id) in named else entry
+            for entry in self.entries
+        ))  # fmt: skip
 
     def write(self, path: Path) -> None:
         """Write as parquet, one row an entry, columns as the fields of `Entry`."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from tunewright.data.arrange import arrange_rows
 from tunewright.data.cells import Answer, shown
 from tunewright.data.clean import Cleaned, CleanRow, Source, clean_rows, content_hash
-from tunewright.data.findings import Finding
+from tunewright.data.findings import Finding, find_rows
 from tunewright.data.inspect import (
     Comparison,
     compare_rows,
@@ -38,6 +40,7 @@ from tunewright.recipe.tasks import KINDS
 from tunewright.values import Rows
 
 _SPLITS: tuple[Source, ...] = ("train", "validation", "test")
+TOO_LONG = "too_long"  # why the ledger has rows dropped that are longer than a model reads
 _NAMED = 5  # classes that a message lists
 
 
@@ -132,6 +135,46 @@ def read_rows(
     ledger = _ledger({i: _Verdict("test", "given") for i in range(len(cleaned.rows))}, {"test": cleaned})
     ledger.check()
     return arrange_rows(cleaned.rows, recipe.task, labels, judged=answers == "required"), ledger
+
+
+def leave_out(prepared: Prepared, why: Mapping[Fate, Mapping[int, str]], recipe: Recipe, *, limit: int) -> Prepared:
+    """`prepared` without rows longer than `limit` tokens: by split their numbers, and what the ledger says of each.
+
+    Raises DataRefusal where a split, or a class of train, has no row left.
+    """
+    rows: dict[Fate, Rows] = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
+    named = {(split, rows[split].ids[i]): said for split, numbers in why.items() for i, said in numbers.items()}
+    if not named:
+        return prepared
+    ledger = prepared.ledger.without(named, TOO_LONG)
+    ledger.check()
+    kept = {split: part.take(np.array([i for i in range(len(part)) if i not in why.get(split, {})], dtype=np.int64))
+            for split, part in rows.items()}  # fmt: skip
+    _refuse_emptied(kept, recipe, prepared.labels, limit=limit)
+    lost = [(entry.origin, entry.detail) for entry in ledger.entries if entry.reason == TOO_LONG]
+    says = f"{len(lost)} rows are longer than {limit} tokens and left out; the figures say nothing of such rows"
+    findings = [finding for finding in prepared.findings if finding.check != TOO_LONG]
+    content = [prepared.manifest["split_sha256"], *sorted(f"{split} {row}" for split, row in named)]
+    manifest = prepared.manifest | {
+        "rows": ledger.counts(), "split_sha256": hashlib.sha256("\n".join(content).encode()).hexdigest()
+    }
+    return replace(
+        prepared, train=kept["train"], validation=kept["validation"], test=kept["test"], ledger=ledger,
+        findings=[*findings, find_rows(TOO_LONG, "warn", says, lost)], manifest=manifest,
+    )  # fmt: skip
+
+
+def _refuse_emptied(kept: Mapping[Fate, Rows], recipe: Recipe, labels: Sequence[str], *, limit: int) -> None:
+    remedy = "Raise encode.max_length if the base takes more, or set encode.long to truncate or windows."
+    for split, part in kept.items():
+        if not len(part):
+            raise DataRefusal(f"No row of {split} has at most {limit} tokens.", where="encode.long", remedy=remedy)
+    if recipe.task.kind == "classification":
+        taught = set(np.asarray(kept["train"].targets).tolist())
+        lost = [label for number, label in enumerate(labels) if number not in taught]
+        if lost:
+            raise DataRefusal(f"No row of at most {limit} tokens is left in train for these classes: {listed(lost)}.",
+                              where="encode.long", remedy=remedy)
 
 
 # --------------------------------------------------------------------------------------------- files

@@ -7,7 +7,7 @@ that ends a turn included. An encoder-decoder reads the turns before the answer 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,12 +38,14 @@ class TurnEncoder:
 
     `long` says what happens to longer ones: `refuse` raises, `truncate` shortens the longest text that was said to the
     model at its end, never an answer. All answers of a conversation are learned.
-    `start` is the token with which an encoder-decoder begins to write, None for a decoder. Who asks in columns instead
-    of turns is understood by `prompts` and `system`, as the recipe writes them. `room` tokens are for an answer.
+    With `chunks` what is learned is cut so as well, and `before_answers` refuses: who writes reads in pieces first,
+    which share `overlap` lines or sentences. `start` is the token with which an encoder-decoder begins to write, None
+    for a decoder. Who asks in columns instead of turns is understood by `prompts` and `system`, as the recipe writes
+    them. `room` tokens are for an answer.
     """
 
     max_length: int
-    long: Literal["truncate", "refuse"]
+    long: Literal["truncate", "refuse", "chunks"]
     template: ChatTemplate | None
     start: int | None
     inputs: tuple[str, ...]
@@ -51,6 +53,7 @@ class TurnEncoder:
     system: str
     room: int
     tokenizer: Any = field(compare=False, repr=False)
+    overlap: int = 0
 
     def __post_init__(self) -> None:
         assert (self.template is None) == (self.start is not None), "a decoder has a template, the others a start"
@@ -71,7 +74,13 @@ class TurnEncoder:
     def before_answers(self, inputs: Sequence[tuple[str, ...]]) -> list[list[int]]:
         """What the model reads before it writes, one list of ids a conversation; a decoder is left `room` to write."""
         room = self.room if self.start is None else 0
-        return [self._prompt(tuple(turns), row, room)[0] for row, turns in enumerate(inputs)]
+        whole = replace(self, long="refuse") if self.long == "chunks" else self
+        return [whole._prompt(tuple(turns), row, room)[0] for row, turns in enumerate(inputs)]
+
+    @property
+    def most_before_answers(self) -> int:
+        """Tokens that may stand before an answer."""
+        return self.max_length - (self.room if self.start is None else 0)
 
     def turns_of(self, columns: Sequence[str]) -> tuple[Turn, ...]:
         """What a row of columns says to the model, by the first of the prompts."""
@@ -106,6 +115,11 @@ class TurnEncoder:
                  for turns, answer in zip(inputs, answers, strict=True)]  # fmt: skip
         return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int64)
 
+    def measure_prompts(self, inputs: Sequence[tuple[str, ...]]) -> np.ndarray:
+        """Tokens of what is read before the answer, uncut, int64 [r]."""
+        texts = [self._source(tuple(turns), row) for row, turns in enumerate(inputs)]
+        return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int64)
+
     def decode_sample(self, encoded: Encoded, *, row: int) -> list[str]:
         """The sequence of one row as text, special tokens shown: what the model really reads."""
         return ["".join(text for text, _ in self.pieces(encoded, row=row))]
@@ -132,13 +146,15 @@ class TurnEncoder:
         template = None if self.template is None else {"source": self.template.source, "special": self.template.special}
         return {"reads": "turns", "max_length": self.max_length, "long": self.long, "template": template,
                 "start": self.start, "inputs": list(self.inputs), "prompts": list(self.prompts),
-                "system": self.system, "room": self.room, "ends": sorted(self.end_ids())}  # fmt: skip
+                "system": self.system, "room": self.room, "overlap": self.overlap,
+                "ends": sorted(self.end_ids())}  # fmt: skip
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any], tokenizer: Any) -> TurnEncoder:
         """The encoder that `to_json` described, with its tokenizer."""
         template = None if written["template"] is None else ChatTemplate(**written["template"])
         kept = {name: written[name] for name in ("max_length", "long", "start", "system", "room")}
+        kept["overlap"] = written.get("overlap", 0)
         return cls(**kept, template=template, inputs=tuple(written["inputs"]), prompts=tuple(written["prompts"]),
                    tokenizer=tokenizer)  # fmt: skip
 
@@ -249,5 +265,5 @@ class TurnEncoder:
         return DataRefusal(
             f"A conversation has {tokens} tokens, {self.max_length} are read{kept}.", where=f"row {row}",
             remedy="Raise encode.max_length if the base takes more, or set encode.long: truncate, which shortens what "
-            "was said to the model and never an answer.",
+            "was said to the model and never an answer, or drop, which leaves such rows out.",
         )  # fmt: skip

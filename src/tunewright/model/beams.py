@@ -1,6 +1,6 @@
-"""Beam search: the most probable answers by mean log-probability. Knows lanes and answers; must not know texts.
+"""Beam search: the most probable answers for their length. Knows lanes and answers; must not know texts.
 
-The search of transformers with its defaults (length penalty 1, early stopping off), lane by lane: Wu et al. 2016,
+The search of transformers without early stopping, lane by lane: Wu et al. 2016,
 https://arxiv.org/abs/1609.08144, section 7. Each prompt leaves as soon as its own search is over.
 
 Shapes: b lanes, v tokens of the vocabulary.
@@ -22,7 +22,7 @@ from tunewright.model.lanes import begun
 
 @dataclass(eq=False, slots=True)
 class _Search:
-    """The search for one prompt's answer: `running` beams, best first, and the best `finished` ones by their means."""
+    """The search for one prompt's answer: `running` beams, best first, and the best `finished` ones by their scores."""
 
     beams: int
     running: list[Answer]
@@ -30,12 +30,12 @@ class _Search:
 
     @property
     def over(self) -> bool:
-        """Whether no running beam, at the mean it has now, would be among the finished."""
+        """Whether no running beam, at the score it has now, would be among the finished."""
         if not self.running:
             return True
         if len(self.finished) < self.beams:
             return False
-        return _mean(self.running[0]) <= min(mean for mean, _ in self.finished)
+        return _score(self.running[0]) <= min(score for score, _ in self.finished)
 
     def extend(self, scores_bv: Tensor, continued_bv: Tensor, candidates: int) -> list[tuple[int, int]]:
         """Go on with the best continuations; returns beam and token of each beam that runs on.
@@ -56,7 +56,7 @@ class _Search:
                 self.running.append(answer)
                 taken.append((beam, token))
             elif rank < self.beams:
-                self.finished.append((_mean(answer), answer))
+                self.finished.append((_score(answer), answer))
         self.finished = sorted(self.finished, key=lambda pair: -pair[0])[: self.beams]
         return taken
 
@@ -69,8 +69,8 @@ class _Search:
         return self.running[0]
 
 
-def _mean(answer: Answer) -> float:
-    return answer.growth.log_probability / max(len(answer.growth.ids), 1)
+def _score(answer: Answer) -> float:
+    return answer.growth.log_probability / max(len(answer.growth.ids), 1) ** answer.sampling.length_penalty
 
 
 class BeamSearch:

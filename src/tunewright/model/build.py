@@ -16,7 +16,13 @@ from tunewright.model.fused import fuse_layers
 from tunewright.model.heads import Head, New, Pooling, Shape, TaskModel, VectorModel, initialise_head
 from tunewright.model.joined import joined_config, load_joined, new_modules
 from tunewright.model.text import TextModel
-from tunewright.model.trunks import load_trunk, quiet_library
+from tunewright.model.trunks import (
+    initialise_word_head,
+    lacks_word_head,
+    load_trunk,
+    quiet_library,
+    word_head_of,
+)
 from tunewright.recipe.tasks import KINDS
 
 Model = TaskModel | VectorModel | TextModel
@@ -49,6 +55,8 @@ def build_model(
         description, kind=kind, outputs=outputs, pooling=pooling, dropout=dropout, adaptations=adaptations
     )
     trunk = _load(base, _configured(base, adaptations), dtype=dtype, writes=writes_text(kind), seed=seed)
+    if base.decoder is None and lacks_word_head(base.folder, trunk):
+        initialise_word_head(word_head_of(trunk), seed=seed)
     site = adapt_trunk(trunk, base, adaptations, seed=seed, importance=importance)
     fuse_layers(trunk)
     model = model_around(trunk, shape)
@@ -82,7 +90,8 @@ def adapt_trunk(
 ) -> Site:  # fmt: skip
     """Make all changes of `trunk`, in place, also where it has no weights; returns what is known of them."""
     words = len(load_tokenizer(base.folder)) if adaptations else 0
-    site = Site(seed=seed, words=words, modules=new_modules(trunk) if base.decoder is not None else [])
+    new = word_head_of(trunk) if base.decoder is None and lacks_word_head(base.folder, trunk) else []
+    site = Site(seed=seed, words=words, modules=new_modules(trunk) if base.decoder is not None else new)
     for place, adaptation in enumerate(adaptations):
         site.seed, site.importance = seed + place, (importance or {}).get(place)
         adaptation.change(trunk, site)

@@ -153,6 +153,11 @@ def refuse_unfit(description: Description, kind: str) -> None:
             where="base",
             remedy="Choose a decoder such as wright-nano, or an encoder-decoder.",
         )
+    if answers == "nothing" and description.family == "encoder-decoder":
+        raise BaseRefusal(
+            f"{kind} is not done with an encoder-decoder such as {description.name!r}.", where="base",
+            remedy="Choose a decoder, or an encoder such as minilm.",
+        )  # fmt: skip
     if kind == "question_answering" and description.family == "decoder":
         raise BaseRefusal(
             f"question_answering needs a base that reads text from both sides, and {description.name!r} is a decoder.",
@@ -207,13 +212,18 @@ def text_encoder_class(config: PretrainedConfig) -> type[PreTrainedModel] | None
 
 
 def writing_class(config: PretrainedConfig, folder: Path) -> type[PreTrainedModel]:
-    """The class with an output layer over the vocabulary that transformers has for `config`."""
+    """The class with an output layer over the vocabulary that transformers has for `config`: of an encoder, that which
+    fills in hidden words.
+    """
+    masked = _family(config) == "encoder"
     mapping = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING if config.is_encoder_decoder else MODEL_FOR_CAUSAL_LM_MAPPING
+    mapping = MODEL_FOR_MASKED_LM_MAPPING if masked else mapping
     if type(config) not in mapping:
+        does, other = ("fills in hidden words", "another encoder") if masked else ("writes text", "a decoder")
         raise BaseRefusal(
-            f"transformers has no model of the type {config.model_type!r} that writes text.",
+            f"transformers has no model of the type {config.model_type!r} that {does}.",
             where=str(folder / "config.json"),
-            remedy="Choose a decoder or an encoder-decoder.",
+            remedy=f"Choose {other} or an encoder-decoder." if not masked else f"Choose {other}.",
         )
     return mapping[type(config)]
 

@@ -80,13 +80,15 @@ print(json.dumps({{"value": head["zero"] + head["unit"] * (first @ second).item(
 '''
 _WRITER = '''\
 """python load_model.py TEXT: what the model in this folder writes after TEXT, by {libraries} alone.
-With a chat template TEXT is what the user says."""
+With a chat template TEXT is what the user says. Only tunewright keeps answers to labels or a schema."""
 import json, pathlib, sys
 import torch
 from {module} import {trunk_class}
 from transformers import AutoTokenizer, GenerationConfig
 here = pathlib.Path(__file__).resolve().parent
 encoder = json.loads((here / "encoder.json").read_text("utf-8"))
+kept = here / "writing.json"
+how = json.loads(kept.read_text("utf-8"))["generate"] if kept.exists() else {{"max_new_tokens": encoder.get("room", 256)}}
 tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
 trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
 trunk.generation_config = GenerationConfig(
@@ -104,8 +106,25 @@ inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("st
 read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
 with torch.inference_mode():
     written = trunk.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                             max_new_tokens=encoder.get("room", 256), do_sample=False)
+                             tokenizer=tokenizer, **how)
 print(tokenizer.decode(written[0, read:], skip_special_tokens=True))
+'''
+_FILLER = '''\
+"""python load_model.py TEXT: the likeliest words where TEXT has the token that hides one, by {libraries} alone."""
+import json, pathlib, sys
+import torch
+from {module} import {trunk_class}
+from transformers import AutoTokenizer
+here = pathlib.Path(__file__).resolve().parent
+tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
+trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
+{adapter}inputs = tokenizer(sys.argv[1], return_tensors="pt")
+with torch.inference_mode():
+    logits = trunk(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[0]
+for place in (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero().flatten().tolist():
+    found = logits[place].softmax(0).topk(5)
+    print(json.dumps({{tokenizer.decode([word]): round(p, 4)
+                      for p, word in zip(found.values.tolist(), found.indices.tolist())}}, ensure_ascii=False))
 '''
 
 
@@ -117,6 +136,8 @@ def loader_of(model: Model) -> str:
         "libraries": "transformers and peft" if lora else "transformers", "module": trunk_class.__module__,
         "trunk_class": trunk_class.__name__, "adapter": adapt if lora else "",
     }  # fmt: skip
+    if writes_text(kind) and model.shape.family == "encoder":
+        return _FILLER.format(**said)
     if writes_text(kind):
         return _WRITER.format(**said)
     head = 'linear = safetensors.torch.load_file(here / "head.safetensors")\n'

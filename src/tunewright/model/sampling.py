@@ -25,8 +25,9 @@ class Sampling:
 
     Temperature divides the logits, then `top_k` keeps the most probable tokens, then `top_p` keeps of those the fewest
     that together reach it (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751). `beams` above 1 is a beam search by
-    mean log-probability. An answer ends with an end token, before the first of the `stop` strings, or after
-    `max_new_tokens`; no end token is chosen before `min_new_tokens`. Raises RecipeRefusal for what makes no sense.
+    log-probability over length ** `length_penalty`. An answer ends with an end token, before the first of the `stop`
+    strings, or after `max_new_tokens`; no end token is chosen before `min_new_tokens`. Raises RecipeRefusal for what
+    makes no sense.
     """
 
     max_new_tokens: int = 256
@@ -37,6 +38,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int = 0
     min_new_tokens: int = 0
+    length_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
@@ -80,6 +82,7 @@ class Sampling:
             ("beams", whole[2], "a whole number from 1"),
             ("stop", all(isinstance(text, str) and text for text in self.stop), "a list of texts, none of them empty"),
             ("seed", type(self.seed) is int, "a whole number"),
+            ("length_penalty", math.isfinite(self.length_penalty) and self.length_penalty > 0, "a number above 0"),
             ("min_new_tokens", whole[3] and self.min_new_tokens <= self.max_new_tokens, "from 0 to max_new_tokens"),
         )
 

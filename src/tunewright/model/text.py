@@ -1,7 +1,8 @@
-"""A model that writes text: from a batch to the vectors under its vocabulary. Must not know objectives, rows or chats.
+"""A model that writes text, or fills in hidden words: from a batch to the vectors under its vocabulary.
 
 Logits over a vocabulary are large (tokens x 50,000 numbers), so they are never made whole: a TextModel hands out the
-vectors at the places where a token is asked for, and the weight that turns them into logits. Shape legend: s sequences,
+vectors at the places where a token is asked for, and the weight that turns them into logits. Must not know objectives,
+rows or chats. Shape legend: s sequences,
 t tokens, m places asked, d width, v vocabulary.
 """
 
@@ -51,7 +52,8 @@ class TextModel(nn.Module):
     def forward(self, batch: Batch) -> Outputs:
         """Vectors [m, d] at the places of `batch` at which a token is asked, and the output layer's weight."""
         assert batch.at_m is not None, "a text model answers at tokens"
-        vectors_md = self._read(batch) if self.shape.family == "decoder" else self._decoded(batch)
+        ways = {"decoder": self._read, "encoder": self._seen, "encoder-decoder": self._decoded}
+        vectors_md = ways[self.shape.family](batch)
         vectors_md, weight_vd = self._under_vocabulary(vectors_md), self.trunk.get_output_embeddings().weight
         bias_v = _bias_of_logits(self.trunk)
         if bias_v is None:
@@ -70,6 +72,13 @@ class TextModel(nn.Module):
         return run_packed(
             self.trunk.base_model, batch.ids_st[batch.mask_st], batch.lengths_s.tolist(), at_m=at_m, keep=self.keep
         )
+
+    def _seen(self, batch: Batch) -> Tensor:
+        """An encoder's vectors at `at_m`."""
+        seen_std = self.trunk.base_model(
+            input_ids=batch.ids_st, attention_mask=batch.mask_st.long()
+        ).last_hidden_state  # fmt: skip
+        return seen_std.flatten(0, 1)[batch.at_m]
 
     def _decoded(self, batch: Batch) -> Tensor:
         """The decoder's vectors at `at_m`: halves of sequences laid end to end, or each padded by itself."""
@@ -99,9 +108,13 @@ class TextModel(nn.Module):
 
     def _under_vocabulary(self, vectors_md: Tensor) -> Tensor:
         """What stands between the last hidden state and the output layer: BERT's transform, T5's scale, or nothing."""
-        head = getattr(_writer(self.trunk), "cls", None)
-        if head is not None:
-            return head.predictions.transform(vectors_md)
+        writer = _writer(self.trunk)
+        if hasattr(writer, "cls"):
+            return writer.cls.predictions.transform(vectors_md)
+        if hasattr(writer, "vocab_transform"):  # DistilBERT
+            return writer.vocab_layer_norm(writer.activation(writer.vocab_transform(vectors_md)))
+        if isinstance(getattr(writer, "lm_head", None), nn.Module) and hasattr(writer.lm_head, "layer_norm"):
+            return writer.lm_head.layer_norm(nn.functional.gelu(writer.lm_head.dense(vectors_md)))  # RoBERTa
         if getattr(self.trunk.config, "scale_decoder_outputs", False):
             return vectors_md * self.trunk.config.d_model**-0.5
         return vectors_md
@@ -137,7 +150,9 @@ def _refuse_other_logits(model: TextModel) -> None:
     ids_st = seed_t[None, :]
     given: dict[str, Any] = {"input_ids": ids_st}
     types_st, at_m = None, torch.arange(_PROBE_TOKENS)
-    if model.shape.family != "decoder":
+    if model.shape.family != "encoder":
+        given["use_cache"] = False
+    if model.shape.family == "encoder-decoder":
         given["decoder_input_ids"] = ids_st
         types_st = torch.tensor([[0] * _PROBE_TOKENS + [1] * _PROBE_TOKENS])
         ids_st, at_m = torch.cat([ids_st, ids_st], dim=1), at_m + _PROBE_TOKENS
@@ -148,7 +163,7 @@ def _refuse_other_logits(model: TextModel) -> None:
     was_training = trunk.training
     trunk.eval()
     with torch.no_grad():
-        said_tv = trunk(**given, use_cache=False).logits[0].float()
+        said_tv = trunk(**given).logits[0].float()
         seen = model(batch)
         made_tv = nn.functional.linear(seen.vectors_md, seen.vocabulary_vd).float()
     trunk.train(was_training)

@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 from transformers.utils import logging
 
+from tunewright.model.bases import weight_files
 from tunewright.model.describe import (
     library_class_of,
     load_config,
+    read_header,
     text_encoder_class,
     without_pooler,
     writing_class,
@@ -51,12 +54,43 @@ def load_trunk(
     if config.model_type == "encoder-decoder":
         trunk.encoder.pooler = None  # the library gives it one that nothing reads
         loading["missing_keys"] = [name for name in loading["missing_keys"] if not name.startswith("encoder.pooler.")]
+    if writes and lacks_word_head(folder, trunk):
+        inside = f"{trunk.base_model_prefix}."
+        loading["missing_keys"] = [name for name in loading["missing_keys"] if name.startswith(inside)]
     _refuse_unfilled(folder, loading, exactly=class_name is not None)
     if whole:
         trunk = trunk.get_encoder()
     own_memory(trunk)
     fuse_layers(trunk)
     return trunk.eval()
+
+
+def lacks_word_head(folder: Path, trunk: PreTrainedModel) -> bool:
+    """Whether `trunk` is an encoder that fills in hidden words, and its weights on disk have nothing to do that by."""
+    masked = type(trunk.config) in MODEL_FOR_MASKED_LM_MAPPING
+    if not masked or not isinstance(trunk, MODEL_FOR_MASKED_LM_MAPPING[type(trunk.config)]):
+        return False
+    inside = f"{trunk.base_model_prefix}."
+    beside = {name for name, _ in trunk.named_parameters() if not name.startswith(inside)}
+    return not any(beside & read_header(folder / file).keys() for file in weight_files(folder))
+
+
+def word_head_of(trunk: PreTrainedModel) -> list[nn.Module]:
+    """The modules that lead from vectors to words, save the layer of words itself, which is the table of embeddings."""
+    inside, words = {id(module) for module in trunk.base_model.modules()}, trunk.get_output_embeddings()
+    return [module for module in trunk.modules() if id(module) not in inside and module not in (trunk, words)]
+
+
+def initialise_word_head(modules: list[nn.Module], *, seed: int) -> None:
+    """Normal weights of standard deviation 0.02 (as BERT, Devlin et al. 2019), norms at rest, from `seed` alone."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in modules:
+            for name, parameter in module.named_parameters(recurse=False):
+                if parameter.dim() == 2:
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+                else:
+                    parameter.fill_(1.0 if name == "weight" else 0.0)
 
 
 def own_memory(module: nn.Module) -> None:

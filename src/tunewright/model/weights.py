@@ -29,7 +29,7 @@ from tunewright.model.trunks import load_trunk, quiet_library
 from tunewright.recipe.errors import BaseRefusal
 
 ENCODER, HEAD, HEAD_WEIGHTS, TRUNK, ADAPTER_FOLDER = "encoder.json", "head.json", "head.safetensors", "trunk", "adapter"
-LOADER, LICENCE = "load_model.py", "LICENSE_OF_BASE"
+WRITING, LOADER, LICENCE = "writing.json", "load_model.py", "LICENSE_OF_BASE"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PEFT_PREFIX = "base_model.model."
 _TOKENIZER_FILE = re.compile(r"token|vocab|merges|\.model$|\.jinja$", re.IGNORECASE)
@@ -44,6 +44,7 @@ class SavedModel(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...]
     arithmetic: str  # the fastest dtype in which it was shown to answer as it was trained
+    writing_json: dict[str, Any] | None = None  # how it writes where nobody says otherwise; None: greedily
 
 
 def save_model(
@@ -56,14 +57,16 @@ def save_model(
     description: Description,
     arithmetic: str = "float32",
     tokenizer: PreTrainedTokenizerBase | None = None,
+    writing_json: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes `model` into the new or empty `folder`, weights in float32; `arithmetic` says in which dtype to serve it.
 
     `tokenizer` is the model's, which may know more words than the base's. What is written: trunk/ (transformers),
     adapter/ (PEFT, where the model has LoRA; trunk/ then holds the base, and of it changed what is new),
-    head.safetensors (where the model has a head of its own), head.json, encoder.json, load_model.py (needs no
-    tunewright), LICENSE_OF_BASE. Of a model that compares texts also modules.json and what it names, by which
-    SentenceTransformer(folder) gives the same vectors; as it reads no adapters, LoRA is merged into trunk/.
+    head.safetensors (where the model has a head of its own), head.json, encoder.json, writing.json (of a model that
+    answers in texts), load_model.py (needs no tunewright), LICENSE_OF_BASE. Of a model that compares texts also
+    modules.json and what it names, by which SentenceTransformer(folder) gives the same vectors; as it reads no
+    adapters, LoRA is merged into trunk/.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, VectorModel):
@@ -73,6 +76,8 @@ def save_model(
         _copy_tokenizer(base, folder / TRUNK)
     else:
         tokenizer.save_pretrained(folder / TRUNK)
+    if isinstance(model, TextModel) and model.shape.family == "encoder":
+        _keep_settings(base, folder / TRUNK)
     if has_lora(model):
         _save_adapter(model, folder / ADAPTER_FOLDER, base)
     if isinstance(model, VectorModel):
@@ -83,6 +88,8 @@ def save_model(
     named = {"labels": list(labels), "trunk_class": type(model.trunk).__name__, "base": base.name}
     _write_json(folder / HEAD, {**asdict(model.shape), **named, "arithmetic": arithmetic})
     _write_json(folder / ENCODER, dict(encoder_json))
+    if writing_json is not None:
+        _write_json(folder / WRITING, writing_json)
     (folder / LOADER).write_text(loader_of(model), encoding="utf-8")
     _write_licence(folder / LICENCE, base, description)
 
@@ -104,7 +111,8 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> SavedMode
         _load_adapter(model, folder / ADAPTER_FOLDER)
     if isinstance(model, TaskModel):
         _load_head(model, folder)
-    return SavedModel(model.eval(), encoder_json, load_tokenizer(folder / TRUNK), labels, arithmetic)
+    writing = read_json(folder / WRITING) if (folder / WRITING).is_file() else None
+    return SavedModel(model.eval(), encoder_json, load_tokenizer(folder / TRUNK), labels, arithmetic, writing)
 
 
 def _load_head(model: TaskModel, folder: Path) -> None:
@@ -171,6 +179,14 @@ def _copy_tokenizer(base: Base, folder: Path) -> None:
     """Copies the tokenizer's files byte for byte, so that serving makes the ids that training made."""
     for file in base.hashes:
         if "/" not in file and _TOKENIZER_FILE.search(file):
+            shutil.copyfile(base.folder / file, folder / file)
+
+
+def _keep_settings(base: Base, folder: Path) -> None:
+    """What the base says of its longest input and its pooling, for recipes whose base is this trunk."""
+    for file in ("sentence_bert_config.json", "1_Pooling/config.json"):
+        if (base.folder / file).is_file():
+            (folder / file).parent.mkdir(exist_ok=True)
             shutil.copyfile(base.folder / file, folder / file)
 
 

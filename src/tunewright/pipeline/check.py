@@ -19,7 +19,8 @@ from tunewright.pipeline.adapting import describe_base
 from tunewright.pipeline.architecture import describe_architecture
 from tunewright.pipeline.estimate import Estimate, disk_bytes, estimate, free_bytes, refuse_full_disk
 from tunewright.pipeline.plan import SPLITS, Plan, find_base_of, make_plan, read_recipe
-from tunewright.pipeline.supervision import Sample, describe_supervision, samples
+from tunewright.pipeline.supervision import Sample, describe_supervision, read_in_pieces, samples
+from tunewright.pipeline.writing import unsayable
 from tunewright.recipe.errors import Refusal
 from tunewright.recipe.read import RecipeFile
 from tunewright.recipe.tasks import KINDS
@@ -166,7 +167,7 @@ def _look_at_recipe(seen: _Seen) -> list[Line]:
 
 
 def _look_at_phases(seen: _Seen) -> list[Line]:
-    recipe = seen.file.recipe
+    recipe = seen.plan.recipe if seen.has_plan else seen.file.recipe
     for index in range(len(recipe.phases)):
         plan_phase(recipe, index)
     chosen = [
@@ -231,7 +232,11 @@ def _look_at_lengths(seen: _Seen) -> list[Line]:
         says = f"{longest:,} tokens at most, read in windows of {encode.max_length:,}: {windows:,} more sequences"
     elif cut:
         says = f"{cut:,} of {rows:,} texts are cut to {encode.max_length:,} tokens; the longest has {longest:,}"
-    return [_line("lengths", says, state="look" if cut else "ok")]
+    pieces = read_in_pieces(plan)
+    if pieces:
+        tests = len(plan.rows("test"))
+        says += f"; {pieces:,} of {tests:,} test rows are read in pieces, whose summaries are put together"
+    return [_line("lengths", says, state="look" if cut or pieces else "ok")]
 
 
 def _look_at_supervision(seen: _Seen) -> list[Line]:
@@ -245,6 +250,10 @@ def _look_at_supervision(seen: _Seen) -> list[Line]:
         says += f"; {facts['share_of_tokens_asked']:.0%} of the tokens are learned"
     if "answers_whose_end_is_trained" in facts:
         says += f", the end of {facts['answers_whose_end_is_trained']:,} answers among them"
+    if plan.writing is not None:
+        says += f". {plan.writing.says}"
+        lost = unsayable(plan.writing, plan.prepared)
+        says += f" Of {lost} test rows no label is the answer, so the model cannot give it." if lost else ""
     line = _line("supervision", says)
     return [dataclasses.replace(line, samples=tuple(_shortened(sample) for sample in samples(plan, _SAMPLES)))]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.data.encoders import encode_rows, rows_of_encoded
-from tunewright.data.prepare import read_rows
+import numpy as np
+
+from tunewright.data.encoders import encode_rows, rows_of_encoded, too_long
+from tunewright.data.prepare import TOO_LONG, read_rows
 from tunewright.evaluate.evidence import plain
 from tunewright.evaluate.metrics import ClassScore, measure, per_class
 from tunewright.evaluate.results import Figure
@@ -18,7 +21,7 @@ from tunewright.evaluate.statistics import intervals
 from tunewright.model.bases import read_json
 from tunewright.model.weights import ENCODER
 from tunewright.pipeline.rungs import predictions_of
-from tunewright.recipe.errors import StoreRefusal
+from tunewright.recipe.errors import DataRefusal, StoreRefusal
 from tunewright.recipe.schema import Recipe
 from tunewright.serve.predictor import Predictor
 from tunewright.store import files
@@ -90,6 +93,14 @@ def evaluate_model(model: str, data: str | Path) -> Evaluation:
     recipe = recipe_of(found.folder)
     predictor = Predictor.load(found.folder, name=found.name)
     rows, ledger = read_rows(recipe, Path(data), root=Path(), labels=predictor.labels, answers="required")
+    dropped = Counter(ledger.counts()["dropped_because"])
+    if recipe.encode.long is not None and recipe.encode.long.kind == "drop":
+        over = too_long(predictor.encoder, rows, judged=True)
+        rows = rows.take(np.array([row for row in range(len(rows)) if row not in over], dtype=np.int64))
+        dropped += Counter({TOO_LONG: len(over)})
+        if not len(rows):
+            raise DataRefusal("Every row is longer than the model reads.", where=str(data),
+                              remedy=f"Give texts of at most {predictor.encoder.max_length} tokens.")
     encoded = encode_rows(predictor.encoder, rows, kind=recipe.task.kind, labels=predictor.labels)
     judged = rows_of_encoded(predictor.encoder, rows, encoded, "given")
     said = predictions_of(predictor, judged, encoded, rung="model", split="given")
@@ -101,7 +112,7 @@ def evaluate_model(model: str, data: str | Path) -> Evaluation:
     )  # fmt: skip
     return Evaluation(
         model=found.reference, data=str(data), kind=kind, metric=str(options.metric), rows=len(judged),
-        dropped=ledger.counts()["dropped_because"], trained_on=_count_trained_on(found.folder, rows.ids),
+        dropped=dict(dropped), trained_on=_count_trained_on(found.folder, rows.ids),
         figures={m: Figure(values[m], spans[m]) for m in values},
         classes=tuple(per_class(said, predictor.labels)) if predictor.labels else (), seconds=said.seconds,
     )  # fmt: skip

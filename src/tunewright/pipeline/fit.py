@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunewright.data.apart import number_texts
+from tunewright.data.masked import MaskedEncoder
 from tunewright.evaluate.metrics import value_of
 from tunewright.model.build import Model, build_model, writes_text
 from tunewright.model.heads import TaskModel, VectorModel
@@ -41,7 +42,7 @@ from tunewright.train.checkpoint import (
     save_checkpoint,
 )
 from tunewright.train.engine import Training, UpdateFact
-from tunewright.train.material import Features, Material, Tokens
+from tunewright.train.material import Features, MaskedTokens, Material, Tokens
 from tunewright.train.optimizers import Masters
 
 
@@ -209,6 +210,8 @@ class Fit:
         if cached:
             assert targets is not None
             return Features(self.features.split(split), targets, weights_r, rows.ids, encoded.lengths_r())
+        if isinstance(self.plan.encoder, MaskedEncoder):
+            return MaskedTokens(encoded, None, weights_r, rows.ids, self._pad_id, self.plan.encoder)
         return Tokens(encoded, targets, weights_r, rows.ids, pad_id=self._pad_id)
 
     @property

@@ -193,7 +193,8 @@ def _report_facts(
         classes["calibration"] = tuple(calibration_bins(model.outputs, model.targets))
     return ReportFacts(
         name=plan.recipe.name, run=plan.id, model=name, base=plan.base.name, kind=kind,
-        task=f"Reads {inputs} and answers {outputs}: {kind.replace('_', '-')}.",
+        task=f"Reads {inputs} and answers {outputs}: {kind.replace('_', '-')}."
+        + ("" if plan.writing is None else f" {plan.writing.says}"),
         verdict=verdict, results=results, seconds=seconds,
         finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         curves=tuple(_curves(metrics)), kept_update=_kept_update(fit), best=tuple(best), worst=tuple(worst),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 
 import tunewright
-from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded
-from tunewright.data.prepare import Prepared, prepare
+from tunewright.data.encoders import AnyEncoder, encode_rows, measure_rows, rows_of_encoded, too_long
+from tunewright.data.prepare import Prepared, leave_out, prepare
 from tunewright.data.spans import tag_names
+from tunewright.data.turns import TurnEncoder
 from tunewright.model.adaptations import Adaptation, Importance, Tokens
 from tunewright.model.bases import Base, find_base
 from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
+from tunewright.model.writing import Writing
 from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
-from tunewright.pipeline.encoders import build_encoder
-from tunewright.recipe.errors import RecipeRefusal
+from tunewright.pipeline.encoders import build_encoder, refuse_narrow_pieces
+from tunewright.pipeline.writing import chosen_writing, plan_writing
+from tunewright.recipe.errors import DataRefusal, RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
 from tunewright.recipe.resolve import Facts, resolve
 from tunewright.recipe.schema import Recipe
@@ -55,6 +58,7 @@ class Plan:
     machine: Machine
     facts: Facts
     adaptations: tuple[Adaptation, ...] = ()
+    writing: Writing | None = None  # how answers that are texts are written
     importance: Mapping[int, Importance] = field(default_factory=dict)  # of units, where a change takes some away
 
     def rows(self, split: str) -> Rows:
@@ -94,6 +98,7 @@ class Plan:
             "split": self.prepared.manifest["split_sha256"],
             "base": dict(self.base.hashes),
             "code": tunewright.__version__,
+            "writing": None if self.writing is None else self.writing.to_json(),
         }
         return digest(content)[:12]
 
@@ -139,37 +144,45 @@ def make_plan(file: RecipeFile) -> Plan:
     )
     prepared = prepare(recipe, root=file.root, templates=file.templates)
     make = partial(build_encoder, recipe, tokenizer=tokenizer, description=description, root=file.root)
-    unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": "truncate", "overlap": None})
-    uncut = make(unlimited, join=_default_join(recipe, description))
+    join = _default_join(recipe, description)
+    unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": None})
+    uncut = make(unlimited, join=join)
+    if recipe.encode.long is not None and recipe.encode.long.kind in ("drop", "chunks"):
+        prepared = _without_long(recipe, prepared, partial(make, join=join), tokenizer, description)
     lengths_r = np.concatenate([measure_rows(uncut, getattr(prepared, split)) for split in SPLITS])
     facts = _facts(recipe, prepared, description, machine, lengths_r)
     resolved = resolve(recipe, facts, VOCABULARY)
     encode = resolved.recipe.encode
     assert encode.max_length is not None and encode.long is not None
-    if description.longest is not None and encode.max_length > description.longest:
-        raise RecipeRefusal(
-            f"max_length {encode.max_length} is more than {description.name} takes: {description.longest_says}.",
-            where=file.where("encode.max_length"),
-            remedy=f"Give at most {description.longest}, and choose truncate or windows for longer texts.",
-        )
-    encoder = make(
-        encode, join=resolved.recipe.task.join or _default_join(recipe, description),
-        room=_room_for_answers(prepared, tokenizer, encode.max_length) if writes_text(recipe.task.kind) else 0,
-    )  # fmt: skip
+    _refuse_more_than_read(encode.max_length, description, file)
+    room = _room_for_answers(recipe, prepared, tokenizer, encode.max_length)
+    encoder = make(encode, join=resolved.recipe.task.join or join, room=room)
     encoded = {
         split: encode_rows(encoder, getattr(prepared, split), kind=recipe.task.kind, labels=prepared.labels)
         for split in SPLITS
     }
-    if KINDS[recipe.task.kind].answers == "texts":
+    if isinstance(encoder, TurnEncoder) and encoder.long == "chunks":
+        refuse_narrow_pieces(encoder, prepared.test.inputs)
+    elif isinstance(encoder, TurnEncoder):
         encoder.before_answers(prepared.test.inputs)  # what leaves no room for an answer is refused before training
     rows = {split: rows_of_encoded(encoder, getattr(prepared, split), encoded[split], split) for split in SPLITS}
     plan = Plan(
         file=file, recipe=resolved.recipe, reasons=resolved.reasons, prepared=prepared, base=base,
         description=description, encoder=encoder, encoded=encoded, encoded_rows=rows, phases=phases, machine=machine,
         facts=facts, adaptations=adaptations,
+        writing=plan_writing(resolved.recipe, prepared, tokenizer, room=room, root=file.root),
     )  # fmt: skip
     measured = Measured(base, description, resolved.recipe, plan.outputs, encoded["train"])
     return replace(plan, importance=measure_importance(measured, adaptations))
+
+
+def _refuse_more_than_read(max_length: int, description: Description, file: RecipeFile) -> None:
+    if description.longest is not None and max_length > description.longest:
+        raise RecipeRefusal(
+            f"max_length {max_length} is more than {description.name} takes: {description.longest_says}.",
+            where=file.where("encode.max_length"),
+            remedy=f"Give at most {description.longest}, and choose truncate, windows or drop for longer texts.",
+        )
 
 
 def find_base_of(file: RecipeFile) -> Base:
@@ -190,8 +203,45 @@ def _default_join(recipe: Recipe, description: Description) -> str | None:
     return recipe.task.join or ("pair" if description.takes_types and len(recipe.task.inputs) == 2 else "lines")
 
 
-def _room_for_answers(prepared: Prepared, tokenizer: Any, max_length: int) -> int:
-    """Tokens that an answer may take: half as many again as the longest of training, at most half of what is read."""
+def _without_long(
+    recipe: Recipe, prepared: Prepared, make: Callable[..., AnyEncoder], tokenizer: Any, description: Description
+) -> Prepared:
+    """The rows that the encoder can read whole, and of those that judge, with room for an answer; where long texts are
+    read in pieces, all that judge, and those to learn from as the recipe says.
+    """
+    limit = recipe.encode.max_length or description.longest or _UNLIMITED
+    encoder = make(recipe.encode.model_copy(update={"max_length": limit}))
+    chunks = VOCABULARY.build("long", recipe.encode.long) if encoder.to_json().get("long") == "chunks" else None
+    splits = SPLITS if chunks is None else ("train", "validation")
+    over = {split: too_long(encoder, getattr(prepared, split), judged=False) for split in splits}
+    count = sum(map(len, over.values()))
+    if chunks is not None and chunks.train == "refuse" and count:
+        raise DataRefusal(
+            f"{count} rows to train on or to choose by are longer than {limit} tokens; a text to learn from cannot be "
+            "read in pieces.", where="encode.long", remedy="Give chunks the option train: drop, or train: truncate.",
+        )  # fmt: skip
+    if chunks is None or chunks.train == "drop":
+        prepared = leave_out(prepared, over, recipe, limit=limit)
+    if chunks is not None:
+        return prepared
+    if KINDS[recipe.task.kind].answers != "texts":
+        return prepared
+    encoder = replace(encoder, room=_room_for_answers(recipe, prepared, tokenizer, limit))
+    return leave_out(prepared, {"test": too_long(encoder, prepared.test, judged=True)}, recipe, limit=limit)
+
+
+def _room_for_answers(recipe: Recipe, prepared: Prepared, tokenizer: Any, max_length: int) -> int:
+    """Tokens that an answer may take: what the recipe says, else half as many again as the longest of training, at most
+    half of what is read; 0 where nothing is written.
+    """
+    if not writes_text(recipe.task.kind):
+        return 0
+    said = chosen_writing(recipe).max_new_tokens
+    if said is not None and said >= max_length:
+        raise RecipeRefusal(f"An answer of {said} tokens leaves nothing of the {max_length} to be read.",
+                            where="evaluate.writing", remedy="Lower max_new_tokens, or raise encode.max_length.")
+    if said is not None:
+        return said
     targets = prepared.train.targets
     if targets is None or targets.dtype != object:
         return max_length // 2

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tunewright.data.encoders import AnyEncoder, encode_rows
+from tunewright.data.prepare import TOO_LONG
 from tunewright.evaluate.evidence import unmeasured
 from tunewright.model.adapters import has_lora, merge_lora
 from tunewright.model.build import Model, skeleton_of, skeleton_of_head, writes_text
@@ -151,7 +152,8 @@ def _saw_length(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int
 def _saw_long(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
     cut = sum(int((plan.encoded[split].cut_r > 0).sum()) for split in SPLITS)
     windowed = sum(plan.encoded[split].extra_windows for split in SPLITS)
-    return f"long texts: {value}", f"{cut} rows cut, {windowed} extra windows"
+    dropped = plan.prepared.ledger.counts()["dropped_because"].get(TOO_LONG, 0)
+    return f"long texts: {value}", f"{cut} rows cut, {windowed} extra windows, {dropped} rows left out"
 
 
 def _saw_device(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
@@ -181,6 +183,7 @@ _OBSERVERS: dict[str, Observer] = {
     ".optimizer.rate": _saw_rate,
     "encode.max_length": _saw_length,
     "encode.long": _saw_long,
+    "encode.long.kind": _saw_long,
     "compute.device": _saw_device,
     "compute.threads": _saw_threads,
 }

@@ -18,7 +18,7 @@ from typing import Any
 import pydantic
 from pydantic.fields import FieldInfo
 
-from tunewright.recipe.read import AXES
+from tunewright.recipe.read import AXES, KEYED
 from tunewright.recipe.schema import Bar, Budget, Component, Data, Encode, Evaluate, Keep, Phase, Recipe, Section, Task
 from tunewright.recipe.schema import Compute as ComputeSection
 from tunewright.train.assemble import VOCABULARY
@@ -37,6 +37,7 @@ SECTIONS: dict[str, type[Section]] = {
 }
 NEVER_DECIDED = frozenset(
     {"task.labels", "task.output", "task.prompts", "task.unseen_prompts", "task.system", "encode.chat_template"}
+    | {"evaluate.writing"}
     | {"data.id", "data.group"}
     | {f"gate.FIGURE.{name}" for name in Bar.model_fields}
 )  # keys that stay without a value where the recipe gives none
@@ -57,6 +58,7 @@ keeps them in `recipe.resolved.json`. An unknown key is an error that names the 
 - A budget is a number with a unit: `5 epochs`, `300 updates`, `2000000 tokens`, `10 minutes`.
 - A component is a name (`lora`) or a mapping with its options (`{kind: lora, rank: 8}`). Where a name fits, a class of
   your own fits as `module:Class`: a dataclass with the same methods as those of its table.
+- `encode.long` and `evaluate.writing` are components as well: `long: windows`, or `long: {kind: windows, overlap: 16}`.
 - `adapt` is a list of such components: `adapt: [{kind: drop_layers, keep: every_second}, {kind: head, units: 128}]`.
 - `tunewright schema` prints the JSON Schema of all this, for editors.
 """
@@ -76,6 +78,10 @@ def recipe_json_schema() -> dict[str, Any]:
         described = {"description": phase[axis]["description"]}
         several = {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
         phase[axis] = described | (several if axis == "objective" else one)
+    for key, axis in KEYED.items():
+        section, _, name = key.partition(".")
+        inside = schema["$defs"][section.capitalize()]["properties"]
+        inside[name] = {"description": inside[name]["description"], **_component_schema(axis)}
     schema["properties"]["adapt"] = {
         "description": Recipe.model_fields["adapt"].description, "type": "array",
         "items": _component_schema("adaptation"), "default": [],
@@ -101,6 +107,9 @@ def _sections() -> Iterator[str]:
 def _axes() -> Iterator[str]:
     yield "# Components\n"
     fields = {axis: Phase.model_fields[axis] for axis in AXES} | {"adaptation": Recipe.model_fields["adapt"]}
+    for key, axis in KEYED.items():
+        section, _, name = key.partition(".")
+        fields[axis] = SECTIONS[section].model_fields[name]
     for axis, field in fields.items():
         described = field.description or ""
         yield f"## {axis}\n"
@@ -108,7 +117,7 @@ def _axes() -> Iterator[str]:
         for name, component in VOCABULARY.tables[axis].items():
             yield f"### {axis}: {name}\n"
             yield inspect.cleandoc(component.__doc__ or "") + "\n"
-            yield from _options(component, none="none" if axis == "adaptation" else "*decided*")
+            yield from _options(component, none="none" if axis in ("adaptation", "writing") else "*decided*")
 
 
 def _options(component: type, *, none: str) -> Iterator[str]:
@@ -202,9 +211,15 @@ def _component_schema(axis: str) -> dict[str, Any]:
         }
         for name, component in table.items()
     ]
+    if axis in KEYED.values():
+        return {"anyOf": [{"enum": _alone(table)}, *mappings]}
     own = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ":"}}, "required": ["kind"]}
-    alone = [name for name, component in table.items() if not _required_options(component)]
-    return {"anyOf": [{"enum": alone}, {"type": "string", "pattern": ":"}, *mappings, own]}
+    return {"anyOf": [{"enum": _alone(table)}, {"type": "string", "pattern": ":"}, *mappings, own]}
+
+
+def _alone(table: Mapping[str, type]) -> list[str]:
+    """The components that a name alone stands for."""
+    return [name for name, component in table.items() if not _required_options(component)]
 
 
 def _required_options(component: type) -> list[str]:
@@ -215,7 +230,8 @@ def _option_schemas(component: type) -> dict[str, Any]:
     hints = typing.get_type_hints(component)
     schemas = {}
     for option in option_fields(component):
-        default = {} if option.default is dataclasses.MISSING else {"default": option.default}
+        plain = list(option.default) if isinstance(option.default, tuple) else option.default
+        default = {} if option.default is dataclasses.MISSING else {"default": plain}
         schemas[option.name] = pydantic.TypeAdapter(hints[option.name]).json_schema() | default
     return schemas
 

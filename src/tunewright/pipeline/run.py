@@ -155,5 +155,6 @@ def _save(plan: Plan, fitted: Fitted, arithmetic: Arithmetic, folder: Path) -> N
         save_model(
             fitted.model, folder, encoder_json=plan.encoder.to_json(), labels=plan.prepared.labels, base=plan.base,
             description=plan.description, arithmetic=arithmetic.dtype, tokenizer=plan.encoder.tokenizer,
+            writing_json=None if plan.writing is None else plan.writing.to_json(),
         )  # fmt: skip
         (folder / RECIPE).write_text(files.to_json(plan.written(), indent=1), encoding="utf-8")

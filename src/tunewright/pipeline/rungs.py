@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tunewright.data.apart import gather_passages
+from tunewright.data.masked import MaskedEncoder
 from tunewright.evaluate.baselines import knn, majority, zero_shot
 from tunewright.evaluate.heuristics import (
     bm25_ranks,
@@ -150,18 +151,20 @@ def _untouched(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
     if KINDS[plan.recipe.task.kind].answers == "numbers":
         answer_in_units(model, target_scale(plan))
     model = ready_to_serve(model.eval(), str(plan.recipe.compute.dtype))
-    return predict_with(Predictor(model, plan.encoder, plan.prepared.labels, name=rung), plan, rung)
+    predictor = Predictor(model, plan.encoder, plan.prepared.labels, name=rung, writing=plan.writing)
+    return predict_with(predictor, plan, rung)
 
 
 def _unigram(plan: Plan, features: BaseFeatures, rung: str) -> Predictions:
-    """Each token by how often it occurs in the training blocks, whatever stands before it."""
+    """Each token by how often it occurs in the training blocks, whatever stands beside it."""
     rows, encoded, learned = plan.rows("test"), plan.encoded["test"], plan.encoded["train"]
     assert rows.targets is not None and learned.answers_n is not None and encoded.answers_n is not None
     started = time.perf_counter()
-    lost_r = unigram(
-        learned.answers_n, encoded.answers_n, row_of_asked(encoded), rows=encoded.rows, vocabulary=plan.outputs
-    )
-    sizes = np.stack([lost_r, encoded.lengths_r().astype(float), encoded.bytes_r.astype(float)], axis=1)
+    words_n = plan.encoder.words(learned) if isinstance(plan.encoder, MaskedEncoder) else learned.answers_n
+    asked_m, row_m = encoded.answers_n[encoded.answers_n >= 0], row_of_asked(encoded)
+    lost_r = unigram(words_n, asked_m, row_m, rows=encoded.rows, vocabulary=plan.outputs)
+    asked_r = np.bincount(row_m, minlength=encoded.rows)
+    sizes = np.stack([lost_r, asked_r.astype(float), encoded.bytes_r.astype(float)], axis=1)
     return Predictions(
         rung=rung, split="test", row_ids=rows.ids, outputs=lost_r.astype(np.float32), targets=rows.targets,
         seconds=time.perf_counter() - started, sizes=sizes,

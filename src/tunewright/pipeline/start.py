@@ -53,6 +53,7 @@ def propose_recipe(
         f"name: {_name(data)}",
         *_task(guess, table),
         f"base: {_quoted(name)}  # {_about(description)}",
+        *_masks(guess, description),
         *_data(guess, table, cleaned, data, folder),
         *_encode(guess, longest, description),
         *_gate(guess),
@@ -197,6 +198,12 @@ def _encode(guess: Guess, longest: tuple[int, int], description: Description | N
         yield f"  long: truncate  # {what}, answers included; refuse would stop there"
     else:
         yield f"  long: truncate  # {what}; windows would read all of each"
+
+
+def _masks(guess: Guess, description: Description | None) -> Iterator[str]:
+    if guess.kind == "pretraining" and description is not None and description.family == "encoder":
+        yield "# An encoder learns from plain text by hidden words; what comes out is a base for others."
+        yield "phases: [{objective: masked}]"
 
 
 def _gate(guess: Guess) -> Iterator[str]:

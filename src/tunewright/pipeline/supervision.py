@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tunewright.data.asking import count_unseen_spans
+from tunewright.data.masked import MaskedEncoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.evaluate.wording import answer_in_words
 from tunewright.model.predict import row_of_asked
@@ -78,11 +79,19 @@ def count_unsupervised(plan: Plan) -> int:
     return int((~answered_r | (encoded.lengths_r() == 0)).sum())
 
 
+def read_in_pieces(plan: Plan) -> int:
+    """Test rows that are too long to be read at once, and may be read in pieces."""
+    encoder = plan.encoder
+    if not isinstance(encoder, TurnEncoder) or encoder.long != "chunks":
+        return 0
+    return int((encoder.measure_prompts(plan.rows("test").inputs) > encoder.most_before_answers).sum())
+
+
 def samples(plan: Plan, count: int) -> Iterator[Sample]:
     """What the model really reads of the first training rows, and what it is to say."""
     rows, encoded, encoder = plan.rows("train"), plan.encoded["train"], plan.encoder
     for row in range(min(count, len(rows))):
-        if isinstance(encoder, TurnEncoder):
+        if isinstance(encoder, (MaskedEncoder, TurnEncoder)):
             yield Sample(rows.ids[row], tuple(encoder.pieces(encoded, row=row)), "")
             continue
         read = " ⏎ ".join(encoder.decode_sample(encoded, row=row))

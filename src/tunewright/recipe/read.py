@@ -25,6 +25,7 @@ from tunewright.recipe.schema import Component, Phase, Recipe
 from tunewright.recipe.tasks import KINDS
 
 AXES = ("trainable", "objective", "schedule", "perturbation", "teacher", "optimizer")
+KEYED = {"encode.long": "long", "evaluate.writing": "writing"}  # key that holds one component -> its table
 _UNIONS = ("input", "output", "train", "validation", "test")  # keys whose value may be of one type or another
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -37,14 +38,15 @@ class Vocabulary:
 
     def find(self, axis: str, kind: str, *, where: str = "") -> Any:
         """The class behind a name of `axis`, or behind `module:Class`. Raises RecipeRefusal."""
-        table = self.tables[axis]
-        if ":" in kind:
+        table, closed = self.tables[axis], axis in KEYED.values()
+        if ":" in kind and not closed:
             return _fitting(_import_component(kind, where), axis, table, kind, where)
         if kind not in table:
+            own = "" if closed else ", or name your own as module:Class"
             raise RecipeRefusal(
                 f"There is no {axis} called {kind!r}.{nearest(kind, table)}",
                 where=where,
-                remedy=f"Choose one of {', '.join(sorted(table))}, or name your own as module:Class.",
+                remedy=f"Choose one of {', '.join(sorted(table))}{own}.",
             )
         return table[kind]
 
@@ -163,7 +165,18 @@ def _checked(
         check_components(phase, vocabulary, partial(_where_of_axis, found, index))
     for index, component in enumerate(recipe.adapt):
         check_component("adaptation", component, vocabulary, found.where(f"adapt.{index}"))
+    for key, axis in KEYED.items():
+        chosen = component_at(recipe, key)
+        if chosen is not None:
+            check_component(axis, chosen, vocabulary, found.where(key))
     return found
+
+
+def component_at(recipe: Recipe, key: str) -> Component | None:
+    """What a recipe has at a key of KEYED; None where it names nothing."""
+    section, _, name = key.partition(".")
+    component: Component | None = getattr(getattr(recipe, section), name)
+    return component
 
 
 def _where_of_axis(file: RecipeFile, phase: int, axis: str) -> str:
@@ -275,9 +288,9 @@ def _enter(
     """
     at: Any = step if isinstance(place, dict) else _index(place, step, override)
     inside = place.get(step) if isinstance(place, dict) else place[at]
-    if step in AXES and inside is None:
+    if usual and inside is None:
         inside = usual
-    if isinstance(inside, str) and (step in AXES or isinstance(place, list)):
+    if isinstance(inside, str) and (step in (*AXES, *KEYED.values()) or isinstance(place, list)):
         inside = {"kind": inside}
     if step in AXES and following.isdecimal() and isinstance(inside, dict):
         inside = [inside]
@@ -336,7 +349,8 @@ def _as_dumped(templates: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
         if steps[2:4] == ["objective", "0"] and len(recipe.objectives(int(steps[1]))) == 1:
             steps = steps[:3] + steps[4:]
         found[".".join(steps)] = template
-        if (len(steps) >= 4 and steps[0] == "phases" or steps[0] == "adapt") and steps[-1] == "kind":
+        inside = len(steps) >= 4 and steps[0] == "phases" or steps[0] == "adapt" or ".".join(steps[:-1]) in KEYED
+        if inside and steps[-1] == "kind":
             found[".".join(steps[:-1])] = template
     return found
 

@@ -73,6 +73,9 @@ def resolve(recipe: Recipe, facts: Facts, vocabulary: Vocabulary) -> Resolved:
         "evaluate", recipe.evaluate,
         metric=(kind.metric, f"the usual figure of {kind.name}"), baselines=_baselines(recipe, facts),
     )  # fmt: skip
+    if kind.answers == "texts":
+        greedy = (Component(kind="greedy"), "the most probable token each time, so that figures repeat")
+        evaluate = filling.section("evaluate", evaluate, writing=greedy)
     encode = _encode(filling, recipe, facts)
     blocks = encode.max_length if kind.answers == "nothing" else None
     fixed = all(vocabulary.find("adaptation", change.kind).features_fixed for change in recipe.adapt)
@@ -116,19 +119,23 @@ def _encode(filling: _Filling, recipe: Recipe, facts: Facts) -> Encode:
     limit = (facts.longest_input, facts.longest_input_reason)
     if KINDS[recipe.task.kind].answers == "nothing":
         return filling.section(
-            "encode", recipe.encode, max_length=limit, long=("windows", "texts are joined and cut into blocks"),
-            overlap=(0, "each token is learned once"), pooling=(facts.pooling, "what this base was made for"),
+            "encode", recipe.encode, max_length=limit, pooling=(facts.pooling, "what this base was made for"),
+            long=(Component(kind="windows", options={"overlap": 0}), "texts are joined and cut into blocks"),
         )  # fmt: skip
     if facts.longest_text <= (recipe.encode.max_length or facts.longest_input):
-        long = ("refuse", f"the longest text has {facts.longest_text} tokens, so none needs cutting")
+        why = f"the longest text has {facts.longest_text} tokens, so none needs cutting"
     else:
-        long = ("refuse", "longer texts are cut or read in windows only on request")
-    pooling = (facts.pooling, "what this base was made for")
-    encode = filling.section("encode", recipe.encode, max_length=limit, long=long, pooling=pooling)
-    if encode.long == "windows":
-        assert encode.max_length is not None
-        encode = filling.section("encode", encode, overlap=(encode.max_length // 4, "a quarter of a window"))
-    return encode
+        why = "longer texts are cut, left out or read in windows only on request"
+    encode = filling.section(
+        "encode", recipe.encode, max_length=limit, long=(Component(kind="refuse"), why),
+        pooling=(facts.pooling, "what this base was made for"),
+    )  # fmt: skip
+    assert encode.max_length is not None and encode.long is not None
+    if encode.long.kind != "windows" or encode.long.options.get("overlap") is not None:
+        return encode
+    filling.reasons["encode.long.overlap"] = "a quarter of a window"
+    windows = Component(kind="windows", options={"overlap": encode.max_length // 4})
+    return encode.model_copy(update={"long": windows})
 
 
 def _phase(
@@ -139,7 +146,7 @@ def _phase(
 
     `fixed` says that nothing below the head is new and would train with it.
     """
-    key, phase, kind = f"phases.{index}", recipe.phases[index], recipe.task.kind
+    key, phase = f"phases.{index}", recipe.phases[index]
     rows = facts.rows["train"]
     trainable = vocabulary.find("trainable", phase.trainable.kind)
     per_update, why = max(32 if rows >= 2000 else 16, phase.accumulate), f"{rows} rows to train on"
@@ -148,13 +155,19 @@ def _phase(
         why = f"{per_update} blocks of {blocks} tokens"
     epochs, reason = _epochs(rows, cheap=trainable.features_fixed and fixed)
     filled = filling.section(
-        key, phase, objective=(recipe.objectives(index), f"the usual one of {kind}"),
+        key, phase, objective=_objectives(recipe, index, facts),
         budget=(Budget(amount=epochs, unit="epochs"), reason),
         rows_per_update=(per_update, why),
         patience=(3, "training stops after 3 evaluations without improvement and keeps the best"),
         evaluate_every=(Budget(amount=1, unit="epochs"), "once per pass over the rows"),
     )  # fmt: skip
     return filled.model_copy(update={"optimizer": _optimizer(filling, key, phase, facts, vocabulary)})
+
+
+def _objectives(recipe: Recipe, index: int, facts: Facts) -> tuple[tuple[Component, ...], str]:
+    if KINDS[recipe.task.kind].answers == "nothing" and facts.family == "encoder":
+        return (Component(kind="masked"),), "an encoder reads from both sides, so it learns words that are hidden"
+    return recipe.objectives(index), f"the usual one of {recipe.task.kind}"
 
 
 def _epochs(rows: int, *, cheap: bool) -> tuple[int, str]:

@@ -25,8 +25,6 @@ from pydantic import (
 from tunewright.recipe.tasks import KINDS, Baseline, TaskKind
 
 Policy = Literal["refuse", "drop"]
-
-
 Part = TypeVar("Part", bound=BaseModel)
 
 
@@ -267,7 +265,6 @@ class Data(Section):
         "keep", description="rows nearly equal to an earlier one; kept ones never straddle two splits"
     )
 
-
     @model_validator(mode="after")
     def _fits_together(self) -> Data:
         files = (self.train,) if isinstance(self.train, str) else self.train
@@ -291,23 +288,13 @@ class Encode(Section):
     """How text becomes token ids."""
 
     max_length: int | None = Field(None, ge=4, description="longest sequence in tokens")
-    long: Literal["truncate", "windows", "refuse"] | None = Field(
-        None, description="texts over max_length: cut them, read them in overlapping windows, or refuse"
+    long: OneComponent | None = Field(
+        None, description="what happens to texts over max_length: refuse, truncate, windows, drop or chunks"
     )
-    overlap: int | None = Field(None, ge=0, description="tokens that neighbouring windows share")
     pooling: Literal["mean", "cls", "last"] | None = Field(None, description="how token vectors become one a row")
     chat_template: str | None = Field(
         None, description="how conversations are written: instruction, plain, or a .jinja file; default the base's own"
     )
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Encode:
-        wrong = {
-            "overlap counts only where long is windows": self.overlap is not None and self.long != "windows",
-            "overlap must be less than half of max_length": None not in (self.overlap, self.max_length)
-            and 2 * (self.overlap or 0) >= (self.max_length or 0),
-        }
-        return _refusing(self, wrong)
 
 
 class Phase(Section):
@@ -329,7 +316,6 @@ class Phase(Section):
     )
     evaluate_every: TypedBudget | None = Field(None, description="how often the validation rows are judged")
 
-
     @model_validator(mode="after")
     def _fits_together(self) -> Phase:
         wrong = {
@@ -339,12 +325,6 @@ class Phase(Section):
             and self.accumulate > self.rows_per_update,
         }  # fmt: skip
         return _refusing(self, wrong)
-
-    @model_validator(mode="after")
-    def _judges_by_what_is_repeatable(self) -> Phase:
-        if self.evaluate_every is not None and self.evaluate_every.unit == "minutes":
-            raise ValueError("evaluate_every counts epochs, updates or tokens; minutes would not repeat")
-        return self
 
 
 class Evaluate(Section):
@@ -356,6 +336,10 @@ class Evaluate(Section):
         + "; ".join(f"{kind.name}: {', '.join(kind.baselines)}" for kind in KINDS.values())
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="level of every interval")
+    writing: OneComponent | None = Field(
+        None, description="answers that are texts: how the model writes them, when judged and afterwards; greedy "
+        "unless said otherwise"
+    )
     resamples: int = Field(2000, ge=200, le=100_000, description="bootstrap resamples")
 
 
@@ -428,6 +412,8 @@ class Recipe(Section):
         wrong = {
             f"a {self.task.kind} has no baseline {', '.join(map(repr, strange))}; it has {', '.join(known)}":
                 bool(strange),
+            "writing belongs to tasks whose answers are texts": self.evaluate.writing is not None
+            and KINDS[self.task.kind].answers != "texts",
             "the baseline zero_shot needs a classification whose labels all have a description":
                 "zero_shot" in (self.evaluate.baselines or ()) and not described,
         }  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args
@@ -208,13 +207,10 @@ def _text_asked(
 
 
 def _wanted(asked: AnswerOptions, *, max_tokens: int | None, schema: Mapping[str, Any] | None) -> Wanted:
-    temperature = asked.temperature
-    if temperature is None:
-        temperature = 0.0 if asked.top_p in (None, 1.0) else 1.0
     stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
     return Wanted(
-        max_tokens=max_tokens, temperature=temperature, top_p=1.0 if asked.top_p is None else asked.top_p, stop=stop,
-        seed=secrets.randbits(63) if asked.seed is None else asked.seed, schema=schema,
+        max_tokens=max_tokens, temperature=asked.temperature, top_p=asked.top_p, stop=stop, seed=asked.seed,
+        schema=schema,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import torch
 
 from tunewright.data.blocks import BlockEncoder
 from tunewright.data.encoders import AnyEncoder, encode_rows, load_encoder
+from tunewright.data.masked import MaskedEncoder
 from tunewright.data.turns import TurnEncoder
 from tunewright.model.adapters import has_lora, merge_lora
 from tunewright.model.answers import Generated
@@ -21,10 +22,11 @@ from tunewright.model.build import Model
 from tunewright.model.generate import generate
 from tunewright.model.packed import pack
 from tunewright.model.weights import hash_of, load_model
+from tunewright.model.writing import Writing
 from tunewright.recipe.errors import DataRefusal, nearest
 from tunewright.recipe.tasks import KINDS
 from tunewright.serve.answering import logits_of, nearest_passages, outputs_of, places_of
-from tunewright.serve.orders import Orders
+from tunewright.serve.orders import Order, Orders
 from tunewright.values import Encoded, Rows, Span
 
 Input = str | tuple[str, ...] | Mapping[str, str]
@@ -136,12 +138,13 @@ class Predictor:
     """
 
     def __init__(
-        self, model: Model, encoder: AnyEncoder, labels: Sequence[str], *, name: str = "model", version: str = ""
-    ):
+        self, model: Model, encoder: AnyEncoder, labels: Sequence[str], *, name: str = "model", version: str = "",
+        writing: Writing | None = None,
+    ):  # fmt: skip
         self.model, self.encoder, self.labels = model.eval(), encoder, tuple(labels)
         self.name, self.version = name, version
         self._encoding = threading.Lock()  # tokenizers keep settings between calls
-        self.orders = _orders_of(self.model, encoder, self._encoding)
+        self.orders = _orders_of(self.model, encoder, self._encoding, writing)
 
     @classmethod
     def load(
@@ -169,6 +172,7 @@ class Predictor:
             saved.labels,
             name=name or folder.resolve().name,
             version=version or hash_of(folder)[:12],
+            writing=None if saved.writing_json is None else Writing.from_json(saved.writing_json),
         )
 
     @property
@@ -214,6 +218,9 @@ class Predictor:
         """The inputs checked and brought into the order of `columns`. Raises InputRefusal, DataRefusal."""
         if isinstance(inputs, (str, Mapping)):
             raise DataRefusal("The inputs must be a list; this is a single one.", remedy="Put it in a list: [input].")
+        if isinstance(self.encoder, MaskedEncoder):
+            raise DataRefusal("This model was made to be a base: it fills in hidden words and answers nothing.",
+                              where=self.name, remedy="Name its folder trunk/ as the base of another recipe.")
         rows = [self._row(value, index) for index, value in enumerate(inputs)]
         if isinstance(self.encoder, TurnEncoder):
             return [self.encoder.turns_of(row) for row in rows]
@@ -286,12 +293,21 @@ class Predictor:
         return outputs_of(logits, encoded, self.task, labels=self.labels, inputs=rows)
 
     def _written(self, orders: Orders, rows: Sequence[Row]) -> np.ndarray:
-        """What the model writes in answer to rows, most probable token by token: object [r] of str."""
-        prompts = [order.prompt for order in orders.of_rows(rows)]
-        said = generate(
-            self.model.trunk, orders.tokenizer, prompts, sampling=orders.greedy, ends=orders.ends
-        )  # fmt: skip
-        return texts_of(said)
+        """What the model writes in answer to rows, as it was chosen for it: object [r] of str."""
+
+        def write(asked: Sequence[Order]) -> list[Generated]:
+            return generate(
+                self.model.trunk, orders.tokenizer, [order.prompt for order in asked], sampling=orders.writing.sampling,
+                constraint=[order.constraint for order in asked], ends=orders.ends,
+            )  # fmt: skip
+
+        condensing = orders.condensing(rows)
+        try:
+            pieces = next(condensing)
+            while True:
+                pieces = condensing.send([said.text for said in write(pieces)])
+        except StopIteration as done:
+            return texts_of(write(done.value))
 
     def _encoded(self, rows: Sequence[Row]) -> Encoded:
         nameless = ("",) * len(rows)
@@ -361,8 +377,11 @@ def texts_of(said: Sequence[Generated]) -> np.ndarray:
     return written
 
 
-def _orders_of(model: Model, encoder: AnyEncoder, encoding: threading.Lock) -> Orders | None:
-    return Orders(model.trunk, encoder, encoding) if isinstance(encoder, (TurnEncoder, BlockEncoder)) else None
+def _orders_of(
+    model: Model, encoder: AnyEncoder, encoding: threading.Lock, writing: Writing | None
+) -> Orders | None:
+    writes = isinstance(encoder, (TurnEncoder, BlockEncoder))
+    return Orders(model.trunk, encoder, encoding, writing) if writes else None
 
 
 def _spans_found(spans: Sequence[Span], text: str) -> SpansPrediction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -209,7 +209,12 @@ class Service:
 
     async def _answer_by_writing(self, served: Served, rows: list[Row]) -> list[Generated]:
         with _told(param="input"):
-            return await self.write(served, await asyncio.to_thread(served.orders.of_rows, rows))
+            condensing = served.orders.condensing(rows)
+            orders, done = await asyncio.to_thread(_next_orders, condensing, None)
+            while not done:
+                said = await self.write(served, orders)
+                orders, done = await asyncio.to_thread(_next_orders, condensing, [one.text for one in said])
+            return await self.write(served, orders)
 
     async def order(self, served: Served, asked: TextAsked) -> Order:
         """What a request for a text asks of `served`. Raises ApiError."""
@@ -231,6 +236,16 @@ class Service:
         assert served.writer is not None
         with _told(), served.writer.writing([order], told=True) as writing:
             yield _pieces(writing)
+
+
+def _next_orders(
+    condensing: Generator[list[Order], list[str], list[Order]], said: list[str] | None
+) -> tuple[list[Order], bool]:
+    """The next orders of a reading in pieces, and whether they are those of the rows themselves."""
+    try:
+        return (next(condensing) if said is None else condensing.send(said)), False
+    except StopIteration as done:
+        return done.value, True
 
 
 def not_ready(state: str) -> ApiError:

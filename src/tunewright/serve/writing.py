@@ -15,11 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunewright.model.answers import Generated
 from tunewright.model.decoder import Answer, Decoder
+from tunewright.model.generate import generate
 from tunewright.serve.batching import Closed, QueueFull
 from tunewright.serve.orders import Order
 
@@ -103,6 +105,7 @@ class Writer:
         queue_tokens: int = 1 << 16, observe: Callable[[WriteFact], None] = lambda fact: None,
     ):  # fmt: skip
         self._new_decoder = lambda: Decoder(lm, tokenizer, ends=ends)
+        self._generate = partial(generate, lm, tokenizer, ends=ends)
         self._at_once, self._queue_tokens, self._observe = at_once, queue_tokens, observe
         self._wake = threading.Condition()
         self._queue: deque[Writing] = deque()  # those of whom an answer still waits; guarded by _wake
@@ -230,6 +233,7 @@ class Writer:
     def _admit(self, decoder: Decoder, present: dict[Answer, _Place]) -> None:
         """The next answer of each request in turn, while there are places."""
         refused: list[tuple[Writing, Exception]] = []
+        searches: list[_Place] = []
         with self._wake:
             while self._queue and len(present) < self._at_once:
                 writing = self._queue.popleft()
@@ -238,6 +242,9 @@ class Writer:
                 self._tokens_waiting -= order.sampling.max_new_tokens
                 if writing.waiting:
                     self._queue.append(writing)
+                if order.sampling.beams > 1:
+                    searches.append(_Place(writing, number))
+                    continue
                 try:
                     answer = decoder.add(
                         order.prompt, sampling=order.sampling, constraint=order.constraint, told=writing.told
@@ -248,6 +255,25 @@ class Writer:
                     present[answer] = _Place(writing, number)
         if refused:
             self._tell(refused, [], 0.0)
+        for place in searches:
+            self._search(place)
+
+    def _search(self, place: _Place) -> None:
+        """A beam search, alone: no text is certain before its end, so it is told whole, and others wait for it."""
+        order = place.writing.orders[place.number]
+        try:
+            (said,) = self._generate(
+                [order.prompt], sampling=order.sampling, constraint=order.constraint,
+                should_stop=lambda: self._stopping or place.writing in self._leaving,
+            )  # fmt: skip
+        except Exception as error:
+            _log.exception("the model failed while it searched")
+            self._tell([(place.writing, error)], [], 0.0)
+            return
+        pieces: list[str | Generated] = [said.text, said] if place.writing.told and said.text else [said]
+        seconds = time.perf_counter() - place.writing.began
+        fact = WriteFact(len(order.prompt), len(said.ids), seconds)
+        self._tell([(place.writing, (place.number, piece)) for piece in pieces], [fact], 0.0)
 
     def _tell_news(self, present: dict[Answer, _Place], answers: Sequence[Answer], seconds_per_token: float) -> None:
         events: list[tuple[Writing, Event | Exception]] = []

@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from tunewright.data.long import LONG
 from tunewright.model.adaptations import ADAPTATIONS
 from tunewright.model.describe import Description
 from tunewright.model.trainable import TRAINABLE, Trainable
+from tunewright.model.writing import WRITING
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import Vocabulary
 from tunewright.recipe.schema import Phase, Recipe
@@ -42,6 +44,8 @@ VOCABULARY = Vocabulary(
         "teacher": TEACHERS,
         "optimizer": OPTIMIZERS,
         "adaptation": ADAPTATIONS,
+        "long": LONG,
+        "writing": WRITING,
     }
 )
 

@@ -181,7 +181,7 @@ class Training:
     def _update(self, rows: np.ndarray) -> UpdateFact:
         started = time.perf_counter()
         rate = self.pieces.optimizer.rate_at(self.progress, one_update=1 / (self.updates_expected or math.inf))
-        batches = [self.material.batch(part) for part in self._passes(rows)]
+        batches = [self.material.batch(part, epoch=self.cursor.epoch) for part in self._passes(rows)]
         for batch in batches:
             self.masters.touch(batch.ids_st)
         loss = self._backward(batches)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from tunewright.data.masked import MaskedEncoder
 from tunewright.model.build import Model
 from tunewright.model.heads import TaskModel
 from tunewright.model.predict import make_batch
@@ -25,7 +26,7 @@ class Material(Protocol):
         """Tokens of each row, int64 [r]: what the schedule groups by and a pass is measured in."""
         ...
 
-    def batch(self, indices: np.ndarray) -> Batch: ...
+    def batch(self, indices: np.ndarray, *, epoch: int = 0) -> Batch: ...
 
     def outputs(self, model: Model, batch: Batch) -> Outputs: ...
 
@@ -44,11 +45,25 @@ class Tokens:
     def lengths_r(self) -> np.ndarray:
         return self.encoded.lengths_r()
 
-    def batch(self, indices: np.ndarray) -> Batch:
+    def batch(self, indices: np.ndarray, *, epoch: int = 0) -> Batch:
         return make_batch(self.encoded, indices, targets=self.targets, weights=self.weights_r, pad_id=self.pad_id)
 
     def outputs(self, model: Model, batch: Batch) -> Outputs:
         return model(batch)
+
+
+@dataclass(frozen=True)
+class MaskedTokens(Tokens):
+    """Blocks of text of which other words are hidden in each epoch, none of them as for judging."""
+
+    encoder: MaskedEncoder
+
+    def batch(self, indices: np.ndarray, *, epoch: int = 0) -> Batch:
+        hidden = self.encoder.hidden(self.encoded.take(indices), indices, epoch=epoch + 1)
+        batch = make_batch(
+            hidden, np.arange(len(indices)), weights=self.weights_r[indices], pad_id=self.pad_id
+        )
+        return replace(batch, row_indices_b=torch.from_numpy(indices.copy()))
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class Features:
     row_ids: tuple[str, ...]
     lengths_r: np.ndarray  # int64, tokens of the text that a vector stands for, so that order and budget are the same
 
-    def batch(self, indices: np.ndarray) -> Batch:
+    def batch(self, indices: np.ndarray, *, epoch: int = 0) -> Batch:
         rows = torch.from_numpy(indices)
         return Batch(
             ids_st=torch.empty(len(indices), 0, dtype=torch.int64),
