@@ -19,6 +19,7 @@ import psutil
 import torch
 
 from tunewright.model.build import Model, writes_text
+from tunewright.model.checkpointing import recompute_layers
 from tunewright.model.trainable import select
 from tunewright.pipeline.fit import answers_to_learn, rebuild
 from tunewright.pipeline.plan import SPLITS, Plan
@@ -146,6 +147,8 @@ def _try_phase(plan: Plan, index: int) -> tuple[_Trial, float]:
         plan.recipe, index, targets=targets, classes=len(plan.prepared.labels), description=plan.description,
         cached=cached,
     )  # fmt: skip
+    if plan.recipe.compute.gradient_checkpointing == "layers":
+        recompute_layers(model)
     masters = Masters(model, names, pieces.optimizer, dtype=getattr(torch, str(plan.recipe.compute.dtype)))
     parameters = dict(model.named_parameters())
     trained = sum(parameters[name].numel() for name in names)
@@ -227,7 +230,10 @@ def _memory(plan: Plan, resident: int, reached: int, trained: int) -> Range:
     working = 2 if plan.recipe.compute.dtype == "bfloat16" else 4
     longest = int(plan.encoded["train"].lengths_s.max(initial=1))
     tokens = max(longest, tokens_per_pass(plan.description))
-    activations = tokens * layers * width * _ACTIVATION_NUMBERS * working
+    kept = layers * _ACTIVATION_NUMBERS
+    if plan.recipe.compute.gradient_checkpointing == "layers":
+        kept = layers + _ACTIVATION_NUMBERS  # the input of each, and one layer as it is computed again
+    activations = tokens * width * kept * working
     training = parameters * (4 + working) + trained * (_MASTER_BYTES + working) + activations
     proof = 3 * 4 * parameters  # the trained model, the reloaded one, and a merged or converted one
     added = max(training, proof, reached - resident)

@@ -25,6 +25,7 @@ from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
 from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
 from tunewright.pipeline.encoders import build_encoder
+from tunewright.pipeline.saving import refuse_idle_checkpointing
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
 from tunewright.recipe.resolve import Facts, resolve
@@ -137,6 +138,7 @@ def make_plan(file: RecipeFile) -> Plan:
     adaptations, description = plan_adaptations(
         file, base, as_it_came, tokenizer, [phase.trainable for phase in phases]
     )
+    refuse_idle_checkpointing(file, base, adaptations, [phase.trainable for phase in phases])
     prepared = prepare(recipe, root=file.root, templates=file.templates)
     make = partial(build_encoder, recipe, tokenizer=tokenizer, description=description, root=file.root)
     unlimited = recipe.encode.model_copy(update={"max_length": 1 << 20, "long": "truncate", "overlap": None})

@@ -165,6 +165,11 @@ def _saw_adapted(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: in
     return outline(trunk, head), outline(fitted.model.trunk, getattr(fitted.model, "head", None))
 
 
+def _saw_recomputed(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
+    counts = [phase["layers_recomputed"] for phase in fitted.facts["phases"]]
+    return "every layer computed again", f"{', '.join(map(str, counts))} layers computed again"
+
+
 def _saw_threads(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
     return f"{value} threads", f"{torch.get_num_threads()} threads"
 
@@ -183,6 +188,7 @@ _OBSERVERS: dict[str, Observer] = {
     "encode.long": _saw_long,
     "compute.device": _saw_device,
     "compute.threads": _saw_threads,
+    "compute.gradient_checkpointing": _saw_recomputed,
 }
 
 
