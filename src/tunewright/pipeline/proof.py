@@ -17,6 +17,7 @@ from tunewright.data.encoders import AnyEncoder, encode_rows
 from tunewright.evaluate.evidence import unmeasured
 from tunewright.model.adapters import has_lora, merge_lora
 from tunewright.model.build import Model, skeleton_of, skeleton_of_head, writes_text
+from tunewright.model.quantized import count_weights, packed_tensors
 from tunewright.model.trainable import tensors_by_name
 from tunewright.pipeline.architecture import outline
 from tunewright.pipeline.fit import Fitted, rebuild
@@ -34,13 +35,14 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # largest |Δlogit| allowed, as
 def prove_effect(plan: Plan, fitted: Fitted, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts of what changed and what did not, and one observable for each option that differs from its default."""
     names = set(fitted.changed)
-    start = tensors_by_name(rebuild(plan, {}, phases=len(plan.phases)), names)
-    end = tensors_by_name(fitted.model, names)
+    untrained = rebuild(plan, {}, phases=len(plan.phases))
+    start = tensors_by_name(untrained, names) | packed_tensors(untrained)
+    end = tensors_by_name(fitted.model, names) | packed_tensors(fitted.model)
     trained = names & end.keys()
     moved = {name for name in end if not torch.equal(start[name], end[name])}
     return {
         "trainable": sum(end[name].numel() for name in trained),
-        "frozen": sum(p.numel() for name, p in end.items() if name not in trained),
+        "frozen": count_weights(fitted.model) - sum(end[name].numel() for name in trained),
         "trained_tensors": len(trained),
         "changed_tensors": len(moved),
         "unchanged_though_trainable": sorted(trained - moved),
