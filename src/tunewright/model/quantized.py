@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from tunewright.recipe.errors import BaseRefusal
+from tunewright.recipe.errors import BaseRefusal, Refusal
 
 Form = Literal["nf4", "int8"]
 _BLOCK, _BLOCK_OF_SCALES = 64, 256
@@ -59,8 +59,8 @@ class QuantizedLinear(nn.Linear):
         if self.codes.device.type == "meta":
             return torch.empty(self.out_features, self.in_features, dtype=dtype, device="meta")
         if self.form == "int8":
-            return _functional().int8_vectorwise_dequant(self.codes, self.scales).to(dtype)
-        return _functional().dequantize_4bit(self.codes, self._state(dtype))
+            return kernels().int8_vectorwise_dequant(self.codes, self.scales).to(dtype)
+        return kernels().dequantize_4bit(self.codes, self._state(dtype))
 
     def unquantized(self) -> nn.Linear:
         """A plain layer of the same values in float32."""
@@ -74,7 +74,7 @@ class QuantizedLinear(nn.Linear):
 
     def _state(self, dtype: torch.dtype) -> Any:
         """What bitsandbytes knows of a 4-bit weight beside its codes."""
-        f, outer = _functional(), None
+        f, outer = kernels(), None
         if self.outer_scales is not None:
             outer = f.QuantState(absmax=self.outer_scales, code=_dynamic_codes(), blocksize=_BLOCK_OF_SCALES,
                                  dtype=torch.float32)  # fmt: skip
@@ -127,10 +127,10 @@ def quantize(layer: nn.Module, form: Form, *, double: bool = True) -> QuantizedL
     if weight_oi.device.type == "meta":
         packed = _empty(outputs * inputs, outputs, form, double)
     elif form == "int8":
-        codes, scales, _ = _functional().int8_vectorwise_quant(weight_oi.to(torch.float16))
+        codes, scales, _ = kernels().int8_vectorwise_quant(weight_oi.to(torch.float16))
         packed = {"codes": codes, "scales": scales}
     else:
-        codes, state = _functional().quantize_4bit(
+        codes, state = kernels().quantize_4bit(
             weight_oi.float().contiguous(), blocksize=_BLOCK, compress_statistics=double, quant_type="nf4"
         )
         packed = {"codes": codes, **_parts_of(state)}
@@ -203,12 +203,12 @@ def adopt_layers(trunk: PreTrainedModel) -> None:
     trunk.hf_quantizer.remove_quantization_config(trunk)
 
 
-def refuse_without_library(where: str) -> None:
-    """Raises BaseRefusal where bitsandbytes is not installed."""
+def refuse_without_library(where: str, refusal: type[Refusal] = BaseRefusal) -> None:
+    """Raises `refusal` where bitsandbytes is not installed."""
     try:
         _library()
     except ImportError:
-        raise BaseRefusal(
+        raise refusal(
             "Weights in 4 or 8 bits, and optimisers in 8, need bitsandbytes, which is not installed.", where=where,
             remedy='pip install "tunewright[quantized]"',
         ) from None  # fmt: skip
@@ -221,19 +221,20 @@ def _library() -> types.ModuleType:
     return bitsandbytes
 
 
-def _functional() -> Any:
+def kernels() -> Any:
+    """The functions of bitsandbytes."""
     return _library().functional
 
 
 @functools.cache
 def _nf4_codes() -> Tensor:
-    found: Tensor = _functional().get_4bit_type("nf4", device="cpu")
+    found: Tensor = kernels().get_4bit_type("nf4", device="cpu")
     return found
 
 
 @functools.cache
 def _dynamic_codes() -> Tensor:
-    found: Tensor = _functional().create_dynamic_map()
+    found: Tensor = kernels().create_dynamic_map()
     return found
 
 

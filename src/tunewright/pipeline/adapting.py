@@ -18,7 +18,7 @@ from tunewright.model.describe import Description, describe, layer_stack
 from tunewright.model.joined import describe_joined
 from tunewright.model.layers import gathering, output_norms
 from tunewright.model.predict import make_batch
-from tunewright.model.quantized import count_weights, refuse_without_library
+from tunewright.model.quantized import count_weights
 from tunewright.model.stacks import stacks_of
 from tunewright.model.trainable import Lora, Trainable, TrainBiases, TrainHead
 from tunewright.recipe.errors import RecipeRefusal
@@ -71,7 +71,6 @@ def plan_adaptations(
         if isinstance(adaptation, FeedForward) and not adaptation.narrows(before):
             _refuse_untrained(before, trainables, where)
         if isinstance(adaptation, Quantized):
-            refuse_without_library(where)
             _refuse_packed_training(recipe, trainables, where)
     return adaptations, adapted_description(base, description, recipe.task.kind, adaptations)
 

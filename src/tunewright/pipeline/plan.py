@@ -25,7 +25,7 @@ from tunewright.model.build import writes_text
 from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
 from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
 from tunewright.pipeline.encoders import build_encoder
-from tunewright.pipeline.saving import refuse_idle_checkpointing
+from tunewright.pipeline.saving import refuse_idle_checkpointing, refuse_missing_library
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
 from tunewright.recipe.resolve import Facts, resolve
@@ -130,6 +130,7 @@ def make_plan(file: RecipeFile) -> Plan:
     """Read the rows and the base of a recipe and decide what it left open. Raises a Refusal for what cannot be done."""
     recipe = file.recipe
     phases = tuple(plan_phase(recipe, index) for index in range(len(recipe.phases)))
+    refuse_missing_library(file)
     machine = look_at_machine(recipe.compute.device)
     base = find_base_of(file)
     as_it_came = describe_base(base)

@@ -243,10 +243,12 @@ def prove_parity(plan: Plan, trained: Model, folder: Path, arithmetic: Arithmeti
         "same_token_ids": np.array_equal(again.tokens_n, encoded.tokens_n),
         "reloaded": _agreement(reference, logits_of(reloaded.model, again), kind, dtype="float32"),
     }
+    del reloaded
     if has_lora(trained):
         merged = copy.deepcopy(trained)
         merge_lora(merged)
         facts["merged"] = _agreement(reference, logits_of(merged, encoded), kind, dtype="float32")
+        del merged  # of packed weights the largest model of all
     served = Predictor.load(folder)
     agreement = _agreement(reference, logits_of(served.model, again), kind, dtype=served.dtype)
     facts["served"] = {"dtype": served.dtype, "because": arithmetic.why, **agreement}

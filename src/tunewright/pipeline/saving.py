@@ -1,18 +1,49 @@
-"""What a recipe asks for to save memory: refused where it would save none. Knows recipes and models without weights."""
+"""What a recipe asks for to save memory: refused where it would save none, and counted. Knows models without weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tunewright.model.adaptations import Adaptation
 from tunewright.model.bases import Base
 from tunewright.model.build import skeleton_of
 from tunewright.model.checkpointing import recomputing_layers
+from tunewright.model.quantized import count_weights, quantized_layers, refuse_without_library
 from tunewright.model.trainable import Trainable, TrainHead
 from tunewright.recipe.errors import RecipeRefusal
 from tunewright.recipe.read import RecipeFile
 
+_PACKING = ("quantized", "adamw_8bit")
 _CHECKPOINTING = "compute.gradient_checkpointing"
+
+
+class BaseBytes(NamedTuple):
+    """What a base takes in memory: all its `weights` were they numbers of their own, those that are, and the packed."""
+
+    weights: int  # how many
+    plain: int  # how many of them are numbers of their own
+    packed: int  # bytes of the others
+
+    def at(self, width: int) -> int:
+        """Bytes where a number takes `width` of them."""
+        return self.plain * width + self.packed
+
+
+def count_base(base: Base, kind: str, adaptations: Sequence[Adaptation]) -> BaseBytes:
+    """The weights of `base` after its changes, as a model for `kind` holds them."""
+    trunk = skeleton_of(base, kind, adaptations).trunk
+    packed = sum(layer.bytes for _, layer in quantized_layers(trunk))
+    return BaseBytes(count_weights(trunk), sum(p.numel() for p in trunk.parameters()), packed)
+
+
+def refuse_missing_library(file: RecipeFile) -> None:
+    """Raises RecipeRefusal where something is to be packed and the library that packs is not installed."""
+    asked = {f"adapt.{place}": change.kind for place, change in enumerate(file.recipe.adapt)}
+    asked |= {f"phases.{index}.optimizer": phase.optimizer.kind for index, phase in enumerate(file.recipe.phases)}
+    for key, kind in asked.items():
+        if kind in _PACKING:
+            refuse_without_library(file.where(key), RecipeRefusal)
 
 
 def refuse_idle_checkpointing(
