@@ -107,7 +107,8 @@ def _refuse_misfit(adaptation: Adaptation, recipe: Recipe, place: int, where: st
                             remedy="Leave it out, or change what it does not fit.")  # fmt: skip
 
 
-_ONCE = ("head", "attention_pooling", "dropout", "quantized")  # a second one would make the first one's options mean nothing
+# A second one of these would make the first one's options mean nothing.
+_ONCE = ("head", "attention_pooling", "dropout", "quantized")
 
 
 def _refuse_untrained(trunk: PreTrainedModel, trainables: Sequence[Trainable], where: str) -> None:

@@ -243,9 +243,10 @@ def _memory(plan: Plan, resident: int, reached: int, trained: int) -> Range:
     activations = tokens * width * kept * working
     held = count_base(plan.base, plan.recipe.task.kind, plan.adaptations)
     beside = parameters - held.weights
-    training = held.at(4 + working) + beside * (4 + working) + trained * (_MASTER_BYTES + _moment_bytes(plan) + working) + activations
+    training = held.at(4 + working) + beside * (4 + working) + activations
+    training += trained * (_MASTER_BYTES + _moment_bytes(plan) + working)
     # the trained model, the reloaded one, and a merged or converted one; packed weights are unpacked in one of them
-    proof = 3 * (held.at(4) + 4 * beside) + (4 * (held.weights - held.plain))
+    proof = 3 * (held.at(4) + 4 * beside) + 4 * (held.weights - held.plain)
     added = max(training, proof, reached - resident)
     return Range(resident + 0.5 * added, resident + added, resident + 2 * added + 0.1 * resident)
 

@@ -1,4 +1,4 @@
-"""What a recipe asks for to save memory: refused where it would save none, and counted. Knows models without weights."""
+"""What a recipe asks for to save memory: refused where it would save none, and counted. Knows models, not weights."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What AdamW remembers of past gradients: their mean and the mean of their squares. Knows flat buffers and nothing else.
+"""What AdamW remembers of past gradients: their mean and the mean of their squares. Knows flat buffers, nothing else.
 
-Whole moments are float32. Packed ones take a byte each (Dettmers et al. 2022, arXiv:2110.02861): a number is one of 256,
-spaced finely near zero, times the largest of its block of 256. Of the squares the root is what is packed, because that
-is what a step divides by: a square has twice the range, and a small one would be packed as none at all.
+Whole moments are float32. Packed ones take a byte each (Dettmers et al. 2022, arXiv:2110.02861): a number is one of
+256, spaced finely near zero, times the largest of its block of 256. Of the squares the root is what is packed, because
+that is what a step divides by: a square has twice the range, and a small one would be packed as none at all.
 """
 
 from __future__ import annotations

@@ -86,9 +86,9 @@ class AdamW:
 class AdamW8Bit(AdamW):
     """AdamW whose means over past gradients take 2 bytes a parameter instead of 8 (Dettmers et al., arXiv:2110.02861).
 
-    They are packed in blocks of 256 between updates, by bitsandbytes; a step computes in float32 as ever. Worth it where
-    much trains: beside LoRA the means are small. Rows of an embedding that stands alone keep theirs in float32. `rate`,
-    `head_rate_factor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `warmup` and `decay` as of adamw.
+    They are packed in blocks of 256 between updates, by bitsandbytes; a step computes in float32 as ever. Worth it
+    where much trains: beside LoRA the means are small. Rows of an embedding that stands alone keep theirs in float32.
+    `rate`, `head_rate_factor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `warmup` and `decay` as of adamw.
     """
 
     def moments(self, chunks: Sequence[slice]) -> Moments:
