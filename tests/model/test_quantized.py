@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from tunewright.model import quantized
-from tunewright.model.adaptations import InsertLayers, Quantized
+from tunewright.model.adaptations import InsertLayers, Quantized, Site
 from tunewright.model.adapters import add_lora, merge_lora
+from tunewright.model.bases import find_base
 from tunewright.model.build import build_model, skeleton_of
 from tunewright.model.checkpointing import recompute_layers
 from tunewright.model.describe import describe
@@ -163,6 +165,24 @@ def test_weights_are_counted_by_what_they_stand_for(tiny_base, packed, form):
     skeleton = skeleton_of(base, "generation", [FORMS[form]]).trunk
     plain = sum(p.numel() for p in skeleton_of(base, "generation").trunk.parameters())
     assert count_weights(model) == count_weights(skeleton) == plain
+
+
+@pytest.mark.parametrize("kind", ["generation", "classification"])
+def test_a_base_of_two_bytes_a_weight_is_packed_as_if_it_had_been_widened_first(tiny_base, tmp_path, form, kind):
+    shutil.copytree(tiny_base("llama").folder, tmp_path / "base")
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.bfloat16)
+    whole.save_pretrained(tmp_path / "base")
+    base = find_base(str(tmp_path / "base"), root=tmp_path)
+    description = describe(base)
+    assert description.dtype == "bfloat16"
+    options = {"kind": kind, "outputs": 3 if kind == "classification" else 200, "pooling": "last", "seed": 5}
+    model, widened = (build_model(base, description, adaptations=changes, **options)
+                      for changes in ([FORMS[form]], ()))  # fmt: skip
+    FORMS[form].change(widened.trunk, Site(seed=5, words=200))
+    seen, expected = ({**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (model, widened))
+    assert seen.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert seen[name].dtype == tensor.dtype and torch.equal(seen[name], tensor), name
 
 
 def test_what_is_new_stays_whole(packed):
