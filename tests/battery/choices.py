@@ -20,7 +20,7 @@ from tunewright.recipe.schema import Recipe
 from tunewright.train.assemble import VOCABULARY, assemble, plan_phase
 from tunewright.train.engine import Training
 from tunewright.train.material import Tokens
-from tunewright.train.optimizers import Masters
+from tunewright.train.optimizers import AdamW, Masters
 
 KINDS = ("classification", "multi_label", "regression", "similarity", "retrieval")
 _PLAIN = {"schedule": "shuffled", "optimizer": {"kind": "adamw", "rate": 2e-3, "warmup": 0.0}}
@@ -74,6 +74,7 @@ def options_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
 
 def away(name: str, option: dataclasses.Field[Any], cls: type) -> Any:
     """A value of an option that is not its default."""
+    name = "adamw" if issubclass(cls, AdamW) else name
     if (name, option.name) in _AWAY:
         return _AWAY[name, option.name]
     hint = typing.get_type_hints(cls)[option.name]
@@ -105,7 +106,7 @@ def recipe_of(choice: Choice, *, kind: str | None = None, **phase: Any) -> Recip
     kind = kind or choice.kinds[0]
     plain = {"budget": "3 updates", "rows_per_update": 8, **_PLAIN, **phase}
     base = plain.get(choice.axis, {})
-    same = isinstance(base, dict) and base.get("kind") == choice.name
+    same = isinstance(base, dict) and (base.get("kind") == choice.name or choice.axis == "optimizer")
     options = {**base, **choice.options} if same else choice.options
     component = {"kind": choice.name, **{k: v for k, v in options.items() if k != "kind"}}
     return Recipe.model_validate({

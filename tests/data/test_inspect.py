@@ -76,8 +76,9 @@ def test_unusable_rows_count_against_the_limit_of_their_own_file():
     assert found["unusable"].severity == "refuse"
     assert found["unusable"].origins == ("train:99", "test:1")
     assert found["malformed"].origins == ("test:1",) and found["missing_answer"].origins == ("train:99",)
-    assert findings(rows, faults=[fault], malformed_limit=0)["unusable"].severity == "refuse"
-    assert findings(rows, faults=[fault], malformed_limit=0, malformed="drop")["unusable"].severity == "warn"
+    assert findings(rows, faults=[fault], malformed=0)["unusable"].severity == "refuse"
+    assert findings(rows, faults=[fault], malformed="refuse")["unusable"].severity == "refuse"
+    assert findings(rows, faults=[fault], malformed="drop")["unusable"].severity == "warn"
 
 
 @pytest.mark.parametrize("text", ["café, naïve, “quoted” – £5 … 50°", "SÃO PAULO", "Привет", "日本語", "🐎", "ΕΛΛΑΔΑ"])

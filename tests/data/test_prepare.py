@@ -75,9 +75,10 @@ def test_the_ledger_accounts_for_every_line_of_the_defective_file():
         assert set(rows.ids) == {entry.id for entry in prepared.ledger.entries if entry.fate == split}
 
 
-def test_a_defective_file_is_refused_by_default_with_what_is_wrong_and_where():
+@pytest.mark.parametrize("malformed", ["refuse", 0.01, 0.05])
+def test_a_defective_file_is_refused_by_default_with_what_is_wrong_and_where(malformed):
     with pytest.raises(DataRefusal, match=r"8 of 129 rows of train \(6.2%\) cannot be used") as refused:
-        prepare(defects(malformed="refuse"), root=SAMPLES)
+        prepare(defects(malformed=malformed), root=SAMPLES)
     assert "tickets-defects.jsonl:23" in refused.value.where and "data.malformed" in refused.value.remedy
 
 

@@ -10,6 +10,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from tunewright.model.fused_linear import LinearMap, Wanted, linear_map, maps_of, project, project_backward
+from tunewright.model.quantized import quantize
 
 EVERYTHING = Wanted(weight=True, bias=True, down=True, up=True)
 
@@ -60,9 +61,11 @@ def test_a_gradient_is_added_where_one_is_given_and_left_alone_where_none_is_ask
 
 
 def test_tensors_make_the_maps_that_they_came_from():
-    maps = [linear_map(adapted()), LinearMap(torch.randn(2, 3))]
-    again = maps_of([tensor for one in maps for tensor in one.tensors], [one.scale for one in maps])
-    assert [one.scale for one in again] == [1.5, 0.0]
+    maps = [linear_map(adapted()), LinearMap(torch.randn(2, 3)), linear_map(quantize(nn.Linear(64, 4), "nf4"))]
+    tensors = [tensor for one in maps for tensor in one.tensors]
+    again = maps_of(tensors, [one.scale for one in maps], [one.packed for one in maps])
+    assert again[2].packed is maps[2].packed and again[2].outputs == 4 and again[2].weight is None
+    assert [one.scale for one in again] == [1.5, 0.0, 0.0]
     tensors = ([tensor for one in some for tensor in one.tensors] for some in (maps, again))
     assert all(a is b for a, b in zip(*tensors, strict=True))
 

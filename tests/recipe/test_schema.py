@@ -75,7 +75,7 @@ def test_a_recipe_cannot_be_changed():
         ({"data__test": 0.5}, "less than 0.5"),
         ({"data__validation": 0}, "greater than 0"),
         ({"base": {"encoder": "minilm"}}, "an encoder and a decoder with"),
-        ({"data__malformed_limit": math.nan}, "finite"),
+        ({"data__malformed": math.nan}, "finite"),
         ({"encode__max_length": 3}, "greater than or equal to 4"),
         ({"encode__long": ["windows"]}, "give a name, or a mapping"),
         ({"phases": [{"rows_per_update": 4, "accumulate": 8}]}, "accumulate cannot be more"),

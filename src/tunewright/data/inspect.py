@@ -137,15 +137,15 @@ def find_unusable(rows: Sequence[CleanRow], faults: Sequence[Fault], recipe: Rec
     """The checks of rows that cannot be used: all together, judged by data.malformed, then by their fault."""
     totals = Counter(row.source for row in rows) + Counter(fault.source for fault in faults)
     unusable = Counter(fault.source for fault in faults)
-    limit = recipe.data.malformed_limit
+    limit = {"refuse": 0.0, "drop": 1.0}.get(str(recipe.data.malformed), recipe.data.malformed)
     over = [source for source, count in unusable.items() if count > limit * totals[source]]
     shares = "; ".join(f"{count} of {totals[source]} rows of {source} ({count / totals[source]:.1%})"
                        for source, count in unusable.items())  # fmt: skip
     severity: Severity = "ok" if not faults else "warn"
     says = f"{shares} cannot be used and are dropped" if faults else "every row can be used"
-    if over and recipe.data.malformed == "refuse":
+    if over:
         severity = "refuse"
-        says = f"{shares} cannot be used, and data.malformed_limit allows {limit:.1%}"
+        says = f"{shares} cannot be used, and data.malformed allows {limit:.1%}"
     whole = find_rows("unusable", severity, says, [(fault.origin, fault.detail) for fault in faults])
     parts = []
     for check, reasons, words in _FAULT_CHECKS:

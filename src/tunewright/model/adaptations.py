@@ -14,9 +14,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from transformers import AddedToken, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
 
+from tunewright.model.describe import layer_stacks
 from tunewright.model.heads import New, Shape
 from tunewright.model.layers import insert_layers, keep_layers, narrow, widen
+from tunewright.model.quantized import Form, quantize, replace_module
 from tunewright.model.stacks import Half, Stack, stacks_of
 from tunewright.model.trunks import quiet_library
 from tunewright.recipe.errors import RecipeRefusal
@@ -290,6 +293,36 @@ class Dropout(Adaptation):
         return shape if self.head is None else replace(shape, dropout=self.head)
 
 
+@dataclass(frozen=True, slots=True)
+class Quantized(Adaptation):
+    """The weights of the layers' linear maps in 4 or 8 bits; they cannot train, what stands beside them can: QLoRA.
+
+    `form`: `nf4`, 4 bits (Dettmers et al. 2023, arXiv:2305.14314), or `int8`, 8 bits and closer to the base. `scales`,
+    of nf4 alone: one scale for each 64 weights, `packed` to 8 bits itself, which is double quantisation and the
+    default, or `float32`. Norms, biases, embeddings, the output layer, what is new and what the library wants in
+    float32 (T5's wo) stay as they are. Training unpacks a weight whenever it is multiplied; a model that is served or
+    merged is unpacked for good.
+    """
+
+    form: Form = "nf4"
+    scales: Literal["packed", "float32"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.form == "int8" and self.scales is not None:
+            raise ValueError("int8 has one scale a row and no scales to choose")
+
+    def change(self, trunk: PreTrainedModel, site: Site) -> None:
+        whole = {id(module) for module in site.modules}
+        fragile = {*(trunk._keep_in_fp32_modules or ()), *(trunk._keep_in_fp32_modules_strict or ())}
+        for path, stack in layer_stacks(trunk):
+            for name, module in list(stack.named_modules()):
+                if isinstance(module, (nn.Linear, Conv1D)) and id(module) not in whole and not fragile & {
+                    *name.split(".")
+                }:  # fmt: skip
+                    packed = quantize(module, self.form, double=self.scales != "float32")
+                    replace_module(trunk, f"{path}.{name}", packed)
+
+
 _DROPOUTS: Mapping[str, tuple[str, ...]] = {  # what configurations call them; T5 has one for both
     "trunk": ("hidden_dropout_prob", "dropout", "dropout_rate", "resid_pdrop", "embd_pdrop"),
     "attention": ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop"),
@@ -302,6 +335,7 @@ ADAPTATIONS: dict[str, type[Adaptation]] = {
     "head": HiddenLayer,
     "attention_pooling": AttentionPooling,
     "dropout": Dropout,
+    "quantized": Quantized,
 }
 
 

@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from tunewright.model.build import Model
 from tunewright.model.describe import layer_stacks
 from tunewright.model.heads import New
+from tunewright.model.quantized import QuantizedLinear, replace_module
 from tunewright.recipe.errors import RecipeRefusal, nearest
 
 ADAPTER = "default"
@@ -66,17 +67,17 @@ def has_lora(model: Model) -> bool:
 def merge_lora(model: Model) -> None:
     """Adds the LoRA products to the layers they stand beside and takes the matrices away, in place.
 
-    Computed in float32 whatever the dtype, then rounded once.
+    Computed in float32 whatever the dtype, then rounded once; a packed weight is unpacked for good.
     """
     for path, layer in list(model.trunk.named_modules()):
         if isinstance(layer, LoraLayer):
             assert isinstance(layer, nn.Module)
-            weight = layer.get_base_layer().weight
+            beside = layer.get_base_layer()
+            plain = beside.unquantized() if isinstance(beside, QuantizedLinear) else beside
             product = layer.float().get_delta_weight(ADAPTER)
             with torch.no_grad():
-                weight.data = (weight.data.float() + product.float()).to(weight.dtype)
-            parent, _, name = path.rpartition(".")
-            setattr(model.trunk.get_submodule(parent), name, layer.get_base_layer())
+                plain.weight.data = (plain.weight.data.float() + product.float()).to(plain.weight.dtype)
+            replace_module(model.trunk, path, plain)
     del model.trunk.peft_config
 
 

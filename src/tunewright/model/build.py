@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
-from tunewright.model.adaptations import Adaptation, Importance, Site
+from tunewright.model.adaptations import Adaptation, Importance, Quantized, Site
 from tunewright.model.bases import Base
-from tunewright.model.describe import Description, load_config, load_tokenizer, skeleton
+from tunewright.model.describe import Description, load_config, load_tokenizer, skeleton, tensor_headers
 from tunewright.model.fused import fuse_layers
 from tunewright.model.heads import Head, New, Pooling, Shape, TaskModel, VectorModel, initialise_head
 from tunewright.model.joined import joined_config, load_joined, new_modules
@@ -54,10 +54,12 @@ def build_model(
     shape = shape_of(
         description, kind=kind, outputs=outputs, pooling=pooling, dropout=dropout, adaptations=adaptations
     )
-    trunk = _load(base, _configured(base, adaptations), dtype=dtype, writes=writes_text(kind), seed=seed)
+    read_in = torch.bfloat16 if _is_packed_as_read(base, adaptations) else dtype
+    trunk = _load(base, _configured(base, adaptations), dtype=read_in, writes=writes_text(kind), seed=seed)
     if base.decoder is None and lacks_word_head(base.folder, trunk):
         initialise_word_head(word_head_of(trunk), seed=seed)
     site = adapt_trunk(trunk, base, adaptations, seed=seed, importance=importance)
+    trunk.to(dtype)
     fuse_layers(trunk)
     model = model_around(trunk, shape)
     if isinstance(model, TaskModel):
@@ -139,6 +141,13 @@ def has_head(kind: str) -> bool:
 def writes_text(kind: str) -> bool:
     """Whether a task of this kind is answered by the base's own output layer, token by token."""
     return KINDS[kind].answers in ("texts", "nothing")
+
+
+def _is_packed_as_read(base: Base, adaptations: Sequence[Adaptation]) -> bool:
+    """Whether a base of 2 bytes a weight is packed at once: it is never widened to 4 then, and no bit is another."""
+    if base.decoder is not None or len(adaptations) != 1 or not isinstance(adaptations[0], Quantized):
+        return False
+    return all(header["dtype"] == "BF16" for header in tensor_headers(base))
 
 
 def _configured(base: Base, adaptations: Sequence[Adaptation]) -> PretrainedConfig:

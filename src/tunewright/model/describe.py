@@ -103,7 +103,7 @@ def describe(base: Base) -> Description:
     config = load_config(base.folder)
     library_class = library_class_of(config, base.folder)
     text = config.get_text_config()
-    tensors = _tensor_headers(base)
+    tensors = tensor_headers(base)
     trunk = skeleton(config, base.folder) if _modality(library_class) == "text" else None
     return Description(
         name=base.name,
@@ -330,7 +330,8 @@ def _own_pooling(folder: Path) -> Literal["mean", "cls", "last"] | None:
     return named.get(str(settings.get("pooling_mode")), chosen[0] if len(chosen) == 1 else None)
 
 
-def _tensor_headers(base: Base) -> list[dict[str, Any]]:
+def tensor_headers(base: Base) -> list[dict[str, Any]]:
+    """Type, shape and place of every tensor in the files of `base`."""
     return [header for file in weight_files(base.folder) for header in read_header(base.folder / file).values()]
 
 

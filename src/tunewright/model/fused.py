@@ -147,6 +147,13 @@ class FusedLayer:
         )
         if self.packed is not None and not training and not torch.is_grad_enabled():
             return self.packed(hidden_states, attention_mask, sizes)
+        if training and getattr(layer, "gradient_checkpointing", False):
+            return layer._gradient_checkpointing_func(self._compute, hidden_states, attention_mask, sizes)
+        return self._compute(hidden_states, attention_mask, sizes)
+
+    def _compute(self, hidden_states: Tensor, attention_mask: Tensor | None, sizes: Sizes) -> Tensor:
+        layer, attention, output = self.layer, self.layer.attention, self.layer.output
+        inner = attention.self
         parameters = (
             inner.query.weight, inner.query.bias, inner.key.weight, inner.key.bias, inner.value.weight,
             inner.value.bias, attention.output.dense.weight, attention.output.dense.bias,

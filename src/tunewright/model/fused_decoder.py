@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tunewright.model import causal_attention
 from tunewright.model.causal_attention import Heads, Packing
 from tunewright.model.fused_linear import LinearMap, Wanted, linear_map, maps_of, project, project_backward
+from tunewright.model.quantized import QuantizedLinear
 from tunewright.model.rms_norm import RmsNorm, gain_gradient, normalise, normalised, normalised_backward
 
 _aten = torch.ops.aten
@@ -132,6 +133,7 @@ class Sizes:
     heads: Heads
     epsilons: tuple[float, float]
     scales: tuple[float, ...]
+    packed: tuple[QuantizedLinear | None, ...]
     keep: str
 
 
@@ -142,10 +144,13 @@ def _run_layer(layer: nn.Module, x_nd: Tensor, packing: Packing, *, at_m: Tensor
     assert all(isinstance(one, LinearMap) for one in maps)
     per_key = attention.num_key_value_groups
     heads = Heads(
-        keys=maps[1].weight.shape[0] // attention.head_dim, per_key=per_key, width=attention.head_dim,
+        keys=maps[1].outputs // attention.head_dim, per_key=per_key, width=attention.head_dim,
         scaling=attention.scaling,
     )  # fmt: skip
-    sizes = Sizes(heads, tuple(norm.variance_epsilon for norm in norms), tuple(one.scale for one in maps), keep)
+    sizes = Sizes(
+        heads, tuple(norm.variance_epsilon for norm in norms), tuple(one.scale for one in maps),
+        tuple(one.packed for one in maps), keep,
+    )  # fmt: skip
     tensors = (*(norm.weight for norm in norms), *(tensor for one in maps for tensor in one.tensors))
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x_nd, *tensors)):
         return _LayerFunction.apply(x_nd, at_m, packing, sizes, *tensors)
@@ -157,7 +162,7 @@ def _forward(
     *tensors: Tensor | None,
 ) -> tuple[Tensor, list[Tensor | None]]:  # fmt: skip
     """The layer's output and what its backward pass needs, in the order in which `_Needed` reads it."""
-    q_map, k_map, v_map, o_map, gate_map, up_map, down_map = maps_of(tensors, sizes.scales)
+    q_map, k_map, v_map, o_map, gate_map, up_map, down_map = maps_of(tensors, sizes.scales, sizes.packed)
     y_nd, roots_1 = normalise(x_nd, gain_1, sizes.epsilons[0])
     (q, q_low), (k, k_low), (v, v_low) = (project(y_nd, one) for one in (q_map, k_map, v_map))
     attended, looked_at = causal_attention.attend(q, k, v, packing, sizes.heads)
@@ -206,7 +211,7 @@ def _backward(
 ) -> tuple[Tensor | None, list[Tensor | None]]:  # fmt: skip
     """Gradients of the input and of all tensors; None where `wants` does not ask for one."""
     gain_1, gain_2, *in_maps = tensors
-    q_map, k_map, v_map, o_map, gate_map, up_map, down_map = maps_of(in_maps, sizes.scales)
+    q_map, k_map, v_map, o_map, gate_map, up_map, down_map = maps_of(in_maps, sizes.scales, sizes.packed)
     in_want = [Wanted(*wants[6 + 4 * i : 10 + 4 * i]) for i in range(7)]
     (roots_1, q_low, k_low, v_low, attended, o_low, z, roots_2, gate, gate_low, up, up_low, swish, down_low,
      *for_attention) = needed  # fmt: skip

@@ -16,34 +16,48 @@ import torch
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
 
+from tunewright.model.quantized import QuantizedLinear
+
 
 @dataclass(frozen=True, slots=True)
 class LinearMap:
-    """Weight [o, i], bias [o], LoRA matrices A [r, i] and B [o, r], and the scale of their product."""
+    """Weight [o, i], bias [o], LoRA matrices A [r, i] and B [o, r], and the scale of their product.
 
-    weight: Tensor
+    A weight that is packed has no tensor here: it is unpacked for each product, so that none outlives its layer.
+    """
+
+    weight: Tensor | None
     bias: Tensor | None = None
     down: Tensor | None = None
     up: Tensor | None = None
     scale: float = 0.0
+    packed: QuantizedLinear | None = None
 
     @property
-    def tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    def tensors(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         return self.weight, self.bias, self.down, self.up
+
+    @property
+    def outputs(self) -> int:
+        return self.packed.out_features if self.packed is not None else len(_given(self.weight))
+
+    def matrix(self, dtype: torch.dtype) -> Tensor:
+        """The weight [o, i]; a packed one in `dtype`."""
+        return self.packed.unpacked(dtype) if self.packed is not None else _given(self.weight)
 
 
 def linear_map(module: nn.Module) -> LinearMap | str:
     """The map that `module` computes where that is a plain linear layer, with or without LoRA, or why it is not one."""
-    if type(module) is nn.Linear:
-        return LinearMap(module.weight, module.bias)
-    if type(module) is not LoraLinear:
-        return f"a {type(module).__name__} stands where a linear layer was"
-    base = module.base_layer
-    if type(base) is not nn.Linear:
+    base = module.base_layer if type(module) is LoraLinear else module
+    if type(base) not in (nn.Linear, QuantizedLinear):
         return f"a {type(base).__name__} stands where a linear layer was"
+    packed = base if isinstance(base, QuantizedLinear) else None
+    weight = base.weight if packed is None else None
+    if type(module) is not LoraLinear:
+        return LinearMap(weight, base.bias, packed=packed)
     active = [name for name in module.active_adapters if name in module.lora_A]
     if module.disable_adapters or module.merged or not active:
-        return LinearMap(base.weight, base.bias)
+        return LinearMap(weight, base.bias, packed=packed)
     name = active[0]
     down, up = module.lora_A[name], module.lora_B[name]
     dropout = module.lora_dropout[name]
@@ -53,21 +67,23 @@ def linear_map(module: nn.Module) -> LinearMap | str:
         return "its LoRA has dropout"
     if type(down) is not nn.Linear or type(up) is not nn.Linear or up.bias is not None:
         return "its LoRA is not of the plain kind"
-    if {down.weight.dtype, up.weight.dtype} != {base.weight.dtype}:
-        return f"its LoRA is {down.weight.dtype} beside weights of {base.weight.dtype}"
-    return LinearMap(base.weight, base.bias, down.weight, up.weight, float(module.scaling[name]))
+    dtype = base.weight.dtype if packed is None else packed.dtype
+    if {down.weight.dtype, up.weight.dtype} != {dtype}:
+        return f"its LoRA is {down.weight.dtype} beside weights of {dtype}"
+    return LinearMap(weight, base.bias, down.weight, up.weight, float(module.scaling[name]), packed)
 
 
 def project(x_ni: Tensor, to: LinearMap, *, plus: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """y [n, o], to which `plus` [n, o] is added, and s x A' [n, r] for `project_backward`."""
+    matrix_io = to.matrix(x_ni.dtype).t()
     if plus is not None:
-        y_no = torch.addmm(plus, x_ni, to.weight.t())
+        y_no = torch.addmm(plus, x_ni, matrix_io)
         if to.bias is not None:
             y_no.add_(to.bias)
     elif to.bias is not None:
-        y_no = torch.addmm(to.bias, x_ni, to.weight.t())
+        y_no = torch.addmm(to.bias, x_ni, matrix_io)
     else:
-        y_no = torch.mm(x_ni, to.weight.t())
+        y_no = torch.mm(x_ni, matrix_io)
     if to.down is None or to.up is None:
         return y_no, None
     low_nr = torch.mm(x_ni, to.down.t()).mul_(to.scale)
@@ -112,16 +128,19 @@ def project_backward(
     ]
     if not with_input:
         return into, gradients
-    dx_ni = torch.mm(dy_no, to.weight) if into is None else into.addmm_(dy_no, to.weight)
+    matrix_oi = to.matrix(dy_no.dtype)
+    dx_ni = torch.mm(dy_no, matrix_oi) if into is None else into.addmm_(dy_no, matrix_oi)
     return (dx_ni if dlow_nr is None else dx_ni.addmm_(dlow_nr, _given(to.down))), gradients
 
 
-def maps_of(tensors: Sequence[Tensor | None], scales: Sequence[float]) -> list[LinearMap]:
+def maps_of(
+    tensors: Sequence[Tensor | None], scales: Sequence[float], packed: Sequence[QuantizedLinear | None]
+) -> list[LinearMap]:
     """Maps from their tensors, four to a map, as `LinearMap.tensors` lists them."""
-    assert len(tensors) == 4 * len(scales)
+    assert len(tensors) == 4 * len(scales) == 4 * len(packed)
     return [
-        LinearMap(_given(tensors[4 * i]), *tensors[4 * i + 1 : 4 * i + 4], scale=scale)
-        for i, scale in enumerate(scales)
+        LinearMap(*tensors[4 * i : 4 * i + 4], scale=scale, packed=one)
+        for i, (scale, one) in enumerate(zip(scales, packed, strict=True))
     ]
 
 

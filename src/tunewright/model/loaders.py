@@ -5,6 +5,7 @@ from __future__ import annotations
 from tunewright.model.adapters import has_lora
 from tunewright.model.build import Model, has_head, writes_text
 from tunewright.model.describe import without_pooler
+from tunewright.model.quantized import quantized_layers
 from tunewright.recipe.tasks import KINDS
 
 _POOLINGS = {
@@ -27,7 +28,7 @@ from {module} import {trunk_class}
 from transformers import AutoTokenizer
 here = pathlib.Path(__file__).resolve().parent
 head, encoder = (json.loads((here / name).read_text("utf-8")) for name in ("head.json", "encoder.json"))
-trunk = {trunk_class}.from_pretrained(here / "trunk"{options}).eval()
+trunk = {trunk_class}.from_pretrained(here / "trunk"{options}){unpacked}.eval()
 {adapter}{head}{pooler}{hidden}tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
 '''
 _POOLER = '''\
@@ -90,7 +91,7 @@ encoder = json.loads((here / "encoder.json").read_text("utf-8"))
 kept = here / "writing.json"
 how = json.loads(kept.read_text("utf-8"))["generate"] if kept.exists() else {{"max_new_tokens": encoder.get("room", 256)}}
 tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
-trunk = {trunk_class}.from_pretrained(here / "trunk").eval()
+trunk = {trunk_class}.from_pretrained(here / "trunk"){unpacked}.eval()
 trunk.generation_config = GenerationConfig(
     decoder_start_token_id=encoder.get("start"), eos_token_id=encoder.get("ends", tokenizer.eos_token_id),
     pad_token_id=tokenizer.pad_token_id)
@@ -132,9 +133,11 @@ def loader_of(model: Model) -> str:
     """A program that answers one text with the libraries' own classes alone."""
     lora, trunk_class, kind = has_lora(model), type(model.trunk), model.shape.kind
     adapt = 'trunk = __import__("peft").PeftModel.from_pretrained(trunk, here / "adapter").eval()\n'
+    packed = any(quantized_layers(model.trunk))
+    libraries = ["transformers", *(["peft"] if lora else []), *(["bitsandbytes"] if packed else [])]
     said = {
-        "libraries": "transformers and peft" if lora else "transformers", "module": trunk_class.__module__,
-        "trunk_class": trunk_class.__name__, "adapter": adapt if lora else "",
+        "libraries": " and ".join(libraries), "module": trunk_class.__module__, "trunk_class": trunk_class.__name__,
+        "adapter": adapt if lora else "", "unpacked": ".dequantize()" if packed else "",
     }  # fmt: skip
     if writes_text(kind) and model.shape.family == "encoder":
         return _FILLER.format(**said)

@@ -24,6 +24,7 @@ from tunewright.model.describe import (
     writing_class,
 )
 from tunewright.model.fused import fuse_layers
+from tunewright.model.quantized import adopt_layers, refuse_without_library
 from tunewright.recipe.errors import BaseRefusal
 
 
@@ -37,6 +38,8 @@ def load_trunk(
     `config` replaces.
     """
     config = load_config(folder) if config is None else config
+    if getattr(config, "quantization_config", None) is not None:
+        refuse_without_library(str(folder))
     whole = class_name is None and not writes and config.is_encoder_decoder and text_encoder_class(config) is None
     trunk_class = writing_class(config, folder) if writes else _trunk_class(config, folder, class_name)
     with quiet_library():
@@ -60,6 +63,7 @@ def load_trunk(
     _refuse_unfilled(folder, loading, exactly=class_name is not None)
     if whole:
         trunk = trunk.get_encoder()
+    adopt_layers(trunk)
     own_memory(trunk)
     fuse_layers(trunk)
     return trunk.eval()

@@ -24,6 +24,7 @@ from tunewright.model.build import Model, model_around
 from tunewright.model.describe import NOT_STATED, Description, load_tokenizer, without_pooler
 from tunewright.model.heads import Shape, TaskModel, VectorModel
 from tunewright.model.loaders import loader_of
+from tunewright.model.quantized import quantization_config, quantized_layers, unquantize_layers
 from tunewright.model.text import TextModel
 from tunewright.model.trunks import load_trunk, quiet_library
 from tunewright.recipe.errors import BaseRefusal
@@ -66,7 +67,8 @@ def save_model(
     head.safetensors (where the model has a head of its own), head.json, encoder.json, writing.json (of a model that
     answers in texts), load_model.py (needs no tunewright), LICENSE_OF_BASE. Of a model that compares texts also
     modules.json and what it names, by which SentenceTransformer(folder) gives the same vectors; as it reads no
-    adapters, LoRA is merged into trunk/.
+    adapters, LoRA is merged into trunk/. Weights that are packed stay so, in the layout of transformers, save where
+    LoRA is merged into them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, VectorModel):
@@ -123,11 +125,13 @@ def _load_head(model: TaskModel, folder: Path) -> None:
 
 
 def _merged(model: VectorModel) -> VectorModel:
-    """`model` itself, or where it has adapters a copy with these in its weights."""
-    if not has_lora(model):
+    """`model` itself, or where it has adapters or packed weights a copy with plain ones that hold both."""
+    if not has_lora(model) and not any(quantized_layers(model.trunk)):
         return model
     model = copy.deepcopy(model)
-    merge_lora(model)
+    if has_lora(model):
+        merge_lora(model)
+    unquantize_layers(model.trunk)
     return model
 
 
@@ -171,7 +175,8 @@ def _save_trunk(model: Model, folder: Path) -> None:
     }
     with quiet_library():
         model.trunk.save_pretrained(folder, state_dict=tensors)
-    config = read_json(folder / "config.json")
+    packing = quantization_config(model.trunk)
+    config = read_json(folder / "config.json") | ({} if packing is None else {"quantization_config": packing})
     _write_json(folder / "config.json", {**config, "dtype": "float32"})
 
 

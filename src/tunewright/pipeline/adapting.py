@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tunewright.model.adaptations import Adaptation, FeedForward, Importance
+from tunewright.model.adaptations import Adaptation, FeedForward, Importance, Quantized
 from tunewright.model.adapters import target_names
 from tunewright.model.bases import Base
 from tunewright.model.build import Model, build_model, skeleton_of, writes_text
@@ -18,6 +18,7 @@ from tunewright.model.describe import Description, describe, layer_stack
 from tunewright.model.joined import describe_joined
 from tunewright.model.layers import gathering, output_norms
 from tunewright.model.predict import make_batch
+from tunewright.model.quantized import count_weights
 from tunewright.model.stacks import stacks_of
 from tunewright.model.trainable import Lora, Trainable, TrainBiases, TrainHead
 from tunewright.recipe.errors import RecipeRefusal
@@ -69,6 +70,8 @@ def plan_adaptations(
             raise RecipeRefusal(refusal.what, where=where, remedy=refusal.remedy) from None
         if isinstance(adaptation, FeedForward) and not adaptation.narrows(before):
             _refuse_untrained(before, trainables, where)
+        if isinstance(adaptation, Quantized):
+            _refuse_packed_training(recipe, trainables, where)
     return adaptations, adapted_description(base, description, recipe.task.kind, adaptations)
 
 
@@ -79,7 +82,7 @@ def adapted_description(
     if not adaptations:
         return description
     trunk = skeleton_of(base, kind, adaptations).trunk
-    parameters = sum(parameter.numel() for parameter in trunk.parameters())
+    parameters = count_weights(trunk)
     return replace(
         description,
         layers=sum(len(stack.layers) for stack in stacks_of(trunk)) if base.decoder else len(layer_stack(trunk)[1]),
@@ -93,6 +96,10 @@ def _refuse_misfit(adaptation: Adaptation, recipe: Recipe, place: int, where: st
     reason = adaptation.refusal(kind)
     if reason is None and any(type(other) is type(adaptation) for other in adaptations_of(recipe)[:place]):
         reason = f"{name} is there twice" if name in _ONCE else None
+    if reason is None and name in ("insert_layers", "feed_forward") and any(
+        isinstance(other, Quantized) for other in adaptations_of(recipe)[:place]
+    ):
+        reason = "the weights are packed by then; let quantized come last"
     if reason is None and name == "attention_pooling" and recipe.encode.pooling is not None:
         reason = "encode.pooling asks for another pooling"
     if reason is not None:
@@ -100,7 +107,8 @@ def _refuse_misfit(adaptation: Adaptation, recipe: Recipe, place: int, where: st
                             remedy="Leave it out, or change what it does not fit.")  # fmt: skip
 
 
-_ONCE = ("head", "attention_pooling", "dropout")  # a second one would make the first one's options mean nothing
+# A second one of these would make the first one's options mean nothing.
+_ONCE = ("head", "attention_pooling", "dropout", "quantized")
 
 
 def _refuse_untrained(trunk: PreTrainedModel, trainables: Sequence[Trainable], where: str) -> None:
@@ -110,6 +118,15 @@ def _refuse_untrained(trunk: PreTrainedModel, trainables: Sequence[Trainable], w
             "No phase trains the feed-forward blocks, so their new units would never say anything.", where=where,
             remedy="Train everything, last_layers, or lora with targets that name them, such as linear.",
         )  # fmt: skip
+
+
+def _refuse_packed_training(recipe: Recipe, trainables: Sequence[Trainable], where: str) -> None:
+    for phase, trainable in zip(recipe.phases, trainables, strict=True):
+        if not isinstance(trainable, (Lora, TrainHead, TrainBiases)):
+            raise RecipeRefusal(
+                f"A weight in 4 or 8 bits has no gradient, so {phase.trainable.kind!r} cannot train it.", where=where,
+                remedy="Train lora, head or biases, or leave quantized out.",
+            )  # fmt: skip
 
 
 def _reaches_feed_forward(trainable: Trainable, trunk: PreTrainedModel) -> bool:

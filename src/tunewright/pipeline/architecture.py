@@ -13,6 +13,7 @@ from tunewright.model.adapters import layers_beside
 from tunewright.model.build import Skeleton, skeleton_of, skeleton_of_head
 from tunewright.model.describe import layer_stack
 from tunewright.model.heads import Head
+from tunewright.model.quantized import count_weights, quantized_layers
 from tunewright.model.stacks import stacks_of
 from tunewright.model.trainable import Lora
 from tunewright.pipeline.plan import Plan
@@ -57,9 +58,11 @@ def outline_parts(trunk: PreTrainedModel, head: Head | None = None) -> list[str]
     parts.append(f"dropout {' and '.join(f'{p:g}' for p in dropouts) or 'none'}")
     if head is not None:
         parts.append(_head(head))
-    count = sum(p.numel() for name, p in trunk.named_parameters() if "lora_" not in name)
+    count = count_weights(trunk) - sum(p.numel() for name, p in trunk.named_parameters() if "lora_" in name)
     count += sum(p.numel() for p in head.parameters()) if head is not None else 0
-    return [*parts, f"{count:,} parameters"]
+    packed = [layer for _, layer in quantized_layers(trunk)]
+    numbers = sum(layer.in_features * layer.out_features for layer in packed)
+    return [*parts, f"{count:,} parameters" + (f", {numbers:,} of them in {packed[0].form}" if packed else "")]
 
 
 def _layers(trunk: PreTrainedModel) -> list[str]:

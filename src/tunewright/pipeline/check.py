@@ -19,6 +19,7 @@ from tunewright.pipeline.adapting import describe_base
 from tunewright.pipeline.architecture import describe_architecture
 from tunewright.pipeline.estimate import Estimate, disk_bytes, estimate, free_bytes, refuse_full_disk
 from tunewright.pipeline.plan import SPLITS, Plan, find_base_of, make_plan, read_recipe
+from tunewright.pipeline.saving import count_base
 from tunewright.pipeline.supervision import Sample, describe_supervision, read_in_pieces, samples
 from tunewright.pipeline.writing import unsayable
 from tunewright.recipe.errors import Refusal
@@ -290,9 +291,20 @@ def _look_at_needs(seen: _Seen) -> list[Line]:
         for i, (updates, seconds) in enumerate(zip(needs.updates, needs.seconds_per_update, strict=True))
     ]
     return [
-        _line("memory", said, state="look" if memory.expected > free else "ok"),
+        _line("memory", said, *_base_bytes(plan), state="look" if memory.expected > free else "ok"),
         _line("time", f"{_seconds(time.expected)} expected ({_seconds(time.low)} to {_seconds(time.high)})", *phases),
     ]
+
+
+def _base_bytes(plan: Plan) -> tuple[str, ...]:
+    """What the weights of the base take before and after they are packed, where they are."""
+    kind, dtype = plan.recipe.task.kind, str(plan.recipe.compute.dtype)
+    width = 2 if dtype == "bfloat16" else 4
+    held = count_base(plan.base, kind, plan.adaptations)
+    if not held.packed:
+        return ()
+    return (f"base weights: {_bytes(held.at(width))} instead of {_bytes(held.weights * width)} in {dtype}; "
+            f"{held.weights - held.plain:,} of {held.weights:,} are packed into {_bytes(held.packed)}",)  # fmt: skip
 
 
 _Look = Callable[[_Seen], list[Line]]

@@ -19,9 +19,11 @@ import psutil
 import torch
 
 from tunewright.model.build import Model, writes_text
+from tunewright.model.checkpointing import recompute_layers
 from tunewright.model.trainable import select
 from tunewright.pipeline.fit import answers_to_learn, rebuild
 from tunewright.pipeline.plan import SPLITS, Plan
+from tunewright.pipeline.saving import count_base
 from tunewright.serve.answering import logits_of
 from tunewright.store import files
 from tunewright.train.assemble import assemble, tokens_per_pass
@@ -35,8 +37,9 @@ _PARITY_PASSES, _PARITY_ROWS = 4, 256
 _FLOAT32_SLOWER = 3.0  # than bfloat16, where that is the arithmetic
 _PROBE_SECONDS = 7e-8  # per row, unit of width and class: solving the probe along its path of penalties
 _WRITING_SECONDS = 5.0  # intervals, report, hashes
-_MASTER_BYTES = 4 + 4 + 8 + 4  # of a parameter that trains: master, gradient, two moments, the best so far
-_CHECKPOINT_BYTES = 4 + 8 + 4  # of such a parameter: master, moments, the best so far
+_MASTER_BYTES = 4 + 4 + 4  # of a parameter that trains: master, gradient, the best so far
+_CHECKPOINT_BYTES = 4 + 4  # of such a parameter: master, the best so far
+_MOMENT_BYTES = {"adamw_8bit": 2}  # of both together; 8 of those in float32
 _ACTIVATION_NUMBERS = 80  # per token, layer and unit of width; measured, with what the allocator holds back
 _SPARE = 1.2
 
@@ -78,9 +81,14 @@ def disk_bytes(plan: Plan) -> int:
     parameters = _parameters(plan)
     trained = max(_share_trained(plan, index) for index in range(len(plan.phases))) * parameters
     rows = sum(len(plan.rows(split)) for split in SPLITS)
-    model = 4 * parameters
-    checkpoints = (plan.recipe.keep.checkpoints + 1) * _CHECKPOINT_BYTES * trained
+    held = count_base(plan.base, plan.recipe.task.kind, plan.adaptations)
+    model = 4 * (parameters - held.weights) + held.at(4)
+    checkpoints = (plan.recipe.keep.checkpoints + 1) * (_CHECKPOINT_BYTES + _moment_bytes(plan)) * trained
     return int(_SPARE * (model + checkpoints + 4 * trained * len(plan.phases) + 4 * rows * plan.description.width))
+
+
+def _moment_bytes(plan: Plan) -> int:
+    return max(_MOMENT_BYTES.get(phase.optimizer.kind, 8) for phase in plan.recipe.phases)
 
 
 def free_bytes() -> int:
@@ -146,6 +154,8 @@ def _try_phase(plan: Plan, index: int) -> tuple[_Trial, float]:
         plan.recipe, index, targets=targets, classes=len(plan.prepared.labels), description=plan.description,
         cached=cached,
     )  # fmt: skip
+    if plan.recipe.compute.gradient_checkpointing == "layers":
+        recompute_layers(model)
     masters = Masters(model, names, pieces.optimizer, dtype=getattr(torch, str(plan.recipe.compute.dtype)))
     parameters = dict(model.named_parameters())
     trained = sum(parameters[name].numel() for name in names)
@@ -227,9 +237,16 @@ def _memory(plan: Plan, resident: int, reached: int, trained: int) -> Range:
     working = 2 if plan.recipe.compute.dtype == "bfloat16" else 4
     longest = int(plan.encoded["train"].lengths_s.max(initial=1))
     tokens = max(longest, tokens_per_pass(plan.description))
-    activations = tokens * layers * width * _ACTIVATION_NUMBERS * working
-    training = parameters * (4 + working) + trained * (_MASTER_BYTES + working) + activations
-    proof = 3 * 4 * parameters  # the trained model, the reloaded one, and a merged or converted one
+    kept = layers * _ACTIVATION_NUMBERS
+    if plan.recipe.compute.gradient_checkpointing == "layers":
+        kept = layers + _ACTIVATION_NUMBERS  # the input of each, and one layer as it is computed again
+    activations = tokens * width * kept * working
+    held = count_base(plan.base, plan.recipe.task.kind, plan.adaptations)
+    beside = parameters - held.weights
+    training = held.at(4 + working) + beside * (4 + working) + activations
+    training += trained * (_MASTER_BYTES + _moment_bytes(plan) + working)
+    # the trained model, the reloaded one, and a merged or converted one; packed weights are unpacked in one of them
+    proof = 3 * (held.at(4) + 4 * beside) + 4 * (held.weights - held.plain)
     added = max(training, proof, reached - resident)
     return Range(resident + 0.5 * added, resident + added, resident + 2 * added + 0.1 * resident)
 

@@ -22,6 +22,7 @@ from tunewright.data.apart import number_texts
 from tunewright.data.masked import MaskedEncoder
 from tunewright.evaluate.metrics import value_of
 from tunewright.model.build import Model, build_model, writes_text
+from tunewright.model.checkpointing import layers_recomputed, recompute_layers
 from tunewright.model.heads import TaskModel, VectorModel
 from tunewright.model.predict import probabilities
 from tunewright.model.trainable import restore, select
@@ -162,6 +163,8 @@ class Fit:
         model = rebuild(plan, changed, phases=index + 1)
         names = select(model, phase.trainable.filter())
         cached = plan.caches(index)
+        if plan.recipe.compute.gradient_checkpointing == "layers":
+            recompute_layers(model)
         pieces = assemble(
             plan.recipe, index, targets=plan.rows("train").targets, classes=len(plan.prepared.labels),
             description=plan.description, cached=cached,
@@ -313,6 +316,7 @@ class Fit:
             "stopped_early": not state.training.finished, "metrics_bytes": self.run.metrics.length,
             "trained_parameters": sum(t.numel() for t in state.best.values()), "notes": self.notes,
             "cached_features": isinstance(state.training.material, Features),
+            "layers_recomputed": layers_recomputed(state.training.model),
         }  # fmt: skip
 
         def write(folder: Path) -> None:

@@ -27,6 +27,7 @@ from tunewright.model.describe import Description, load_tokenizer, refuse_unfit
 from tunewright.model.writing import Writing
 from tunewright.pipeline.adapting import Measured, describe_base, measure_importance, plan_adaptations
 from tunewright.pipeline.encoders import build_encoder, refuse_narrow_pieces
+from tunewright.pipeline.saving import refuse_idle_checkpointing, refuse_missing_library
 from tunewright.pipeline.writing import chosen_writing, plan_writing
 from tunewright.recipe.errors import DataRefusal, RecipeRefusal
 from tunewright.recipe.read import RecipeFile, conceal, read
@@ -134,6 +135,7 @@ def make_plan(file: RecipeFile) -> Plan:
     """Read the rows and the base of a recipe and decide what it left open. Raises a Refusal for what cannot be done."""
     recipe = file.recipe
     phases = tuple(plan_phase(recipe, index) for index in range(len(recipe.phases)))
+    refuse_missing_library(file)
     machine = look_at_machine(recipe.compute.device)
     base = find_base_of(file)
     as_it_came = describe_base(base)
@@ -142,6 +144,7 @@ def make_plan(file: RecipeFile) -> Plan:
     adaptations, description = plan_adaptations(
         file, base, as_it_came, tokenizer, [phase.trainable for phase in phases]
     )
+    refuse_idle_checkpointing(file, base, adaptations, [phase.trainable for phase in phases])
     prepared = prepare(recipe, root=file.root, templates=file.templates)
     make = partial(build_encoder, recipe, tokenizer=tokenizer, description=description, root=file.root)
     join = _default_join(recipe, description)

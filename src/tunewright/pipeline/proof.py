@@ -18,6 +18,7 @@ from tunewright.data.prepare import TOO_LONG
 from tunewright.evaluate.evidence import unmeasured
 from tunewright.model.adapters import has_lora, merge_lora
 from tunewright.model.build import Model, skeleton_of, skeleton_of_head, writes_text
+from tunewright.model.quantized import count_weights, packed_tensors
 from tunewright.model.trainable import tensors_by_name
 from tunewright.pipeline.architecture import outline
 from tunewright.pipeline.fit import Fitted, rebuild
@@ -35,13 +36,14 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # largest |Δlogit| allowed, as
 def prove_effect(plan: Plan, fitted: Fitted, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts of what changed and what did not, and one observable for each option that differs from its default."""
     names = set(fitted.changed)
-    start = tensors_by_name(rebuild(plan, {}, phases=len(plan.phases)), names)
-    end = tensors_by_name(fitted.model, names)
+    untrained = rebuild(plan, {}, phases=len(plan.phases))
+    start = tensors_by_name(untrained, names) | packed_tensors(untrained)
+    end = tensors_by_name(fitted.model, names) | packed_tensors(fitted.model)
     trained = names & end.keys()
     moved = {name for name in end if not torch.equal(start[name], end[name])}
     return {
         "trainable": sum(end[name].numel() for name in trained),
-        "frozen": sum(p.numel() for name, p in end.items() if name not in trained),
+        "frozen": count_weights(fitted.model) - sum(end[name].numel() for name in trained),
         "trained_tensors": len(trained),
         "changed_tensors": len(moved),
         "unchanged_though_trainable": sorted(trained - moved),
@@ -167,6 +169,11 @@ def _saw_adapted(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: in
     return outline(trunk, head), outline(fitted.model.trunk, getattr(fitted.model, "head", None))
 
 
+def _saw_recomputed(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
+    counts = [phase["layers_recomputed"] for phase in fitted.facts["phases"]]
+    return "every layer computed again", f"{', '.join(map(str, counts))} layers computed again"
+
+
 def _saw_threads(value: Any, plan: Plan, fitted: Fitted, updates: Any, phase: int) -> tuple[Any, Any]:
     return f"{value} threads", f"{torch.get_num_threads()} threads"
 
@@ -186,6 +193,7 @@ _OBSERVERS: dict[str, Observer] = {
     "encode.long.kind": _saw_long,
     "compute.device": _saw_device,
     "compute.threads": _saw_threads,
+    "compute.gradient_checkpointing": _saw_recomputed,
 }
 
 
@@ -238,10 +246,12 @@ def prove_parity(plan: Plan, trained: Model, folder: Path, arithmetic: Arithmeti
         "same_token_ids": np.array_equal(again.tokens_n, encoded.tokens_n),
         "reloaded": _agreement(reference, logits_of(reloaded.model, again), kind, dtype="float32"),
     }
+    del reloaded
     if has_lora(trained):
         merged = copy.deepcopy(trained)
         merge_lora(merged)
         facts["merged"] = _agreement(reference, logits_of(merged, encoded), kind, dtype="float32")
+        del merged  # of packed weights the largest model of all
     served = Predictor.load(folder)
     agreement = _agreement(reference, logits_of(served.model, again), kind, dtype=served.dtype)
     facts["served"] = {"dtype": served.dtype, "because": arithmetic.why, **agreement}

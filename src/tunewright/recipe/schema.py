@@ -24,7 +24,6 @@ from pydantic import (
 
 from tunewright.recipe.tasks import KINDS, Baseline, TaskKind
 
-Policy = Literal["refuse", "drop"]
 Part = TypeVar("Part", bound=BaseModel)
 
 
@@ -120,6 +119,7 @@ def _parse_base(value: Any) -> str | dict[str, str]:
 
 
 NameOrHalves = Annotated[str | dict[Literal["encoder", "decoder"], str], BeforeValidator(_parse_base)]
+RefuseDropOrShare = Annotated[float, Field(ge=0, le=1)] | Literal["refuse", "drop"]
 FileOrShare = Annotated[float, Field(gt=0, lt=0.5)] | str  # rows of their own, or a share of those to train on
 
 BUDGET_PATTERN = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([Ee]poch|[Uu]pdate|[Tt]oken|[Mm]inute)s?\s*$"
@@ -253,9 +253,8 @@ class Data(Section):
     )
     id: str | None = Field(None, description="a column that names each row; otherwise a hash of its content does")
     group: str | None = Field(None, description="rows with equal values here stay in one split (a customer)")
-    malformed: Policy = Field("refuse", description="rows that cannot be read: refuse the data, or drop them visibly")
-    malformed_limit: float = Field(
-        0.01, ge=0, le=1, description="share of unusable rows up to which 'refuse' drops them, visibly"
+    malformed: RefuseDropOrShare = Field(
+        0.01, description="rows that cannot be used: refuse the data, drop them visibly, or drop them up to this share"
     )
     duplicates: Literal["refuse", "drop", "keep"] = Field(
         "drop", description="rows equal to an earlier one, answer included"
@@ -372,6 +371,9 @@ class Compute(Section):
         None, description="type of the arithmetic; master weights stay float32"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads")
+    gradient_checkpointing: Literal["none", "layers"] = Field(
+        "none", description="layers: keep each layer's input alone and compute the rest again in the backward pass"
+    )
     device: str | None = Field(None, description="cpu, the only one that this version computes on")
 
 

@@ -21,6 +21,7 @@ from tunewright.model.answers import Generated
 from tunewright.model.build import Model
 from tunewright.model.generate import generate
 from tunewright.model.packed import pack
+from tunewright.model.quantized import count_weights, unquantize_layers
 from tunewright.model.weights import hash_of, load_model
 from tunewright.model.writing import Writing
 from tunewright.recipe.errors import DataRefusal, nearest
@@ -192,7 +193,7 @@ class Predictor:
 
     @property
     def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return count_weights(self.model)
 
     @property
     def dtype(self) -> str:
@@ -399,9 +400,13 @@ def _answer_found(span: Span | None) -> AnswerPrediction:
 
 
 def ready_to_serve(model: Model, dtype: str) -> Model:
-    """`model` itself, changed for good into what answers: adapters merged, trunk in `dtype`, weights packed."""
+    """`model` itself, changed for good into what answers: adapters merged, trunk in `dtype`, weights laid out.
+
+    Weights in 4 or 8 bits are unpacked: a model that answers reads them at every token.
+    """
     if has_lora(model):
         merge_lora(model)  # in float32, before any rounding
+    unquantize_layers(model.trunk)
     model.trunk.to(getattr(torch, dtype))
     pack(model.trunk)
     return model

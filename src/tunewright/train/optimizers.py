@@ -23,6 +23,7 @@ from torch.optim.adamw import adamw
 
 from tunewright.model.build import Model
 from tunewright.model.trainable import part_name
+from tunewright.train.moments import Moments, PackedMoments, WholeMoments
 
 _CHUNK = 1 << 20  # floats; long enough to outweigh a call, short enough for five such streams to stay in cache
 _NORM_TYPES = ("LayerNorm", "RMSNorm", "GroupNorm")
@@ -76,7 +77,25 @@ class AdamW:
         return self.rate * (left if self.decay == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
 
 
-OPTIMIZERS: dict[str, type] = {"adamw": AdamW}
+    def moments(self, chunks: Sequence[slice]) -> Moments:
+        """What is remembered of the gradients of a flat buffer that is stepped in `chunks`."""
+        return WholeMoments(chunks)
+
+
+@dataclass(frozen=True)
+class AdamW8Bit(AdamW):
+    """AdamW whose means over past gradients take 2 bytes a parameter instead of 8 (Dettmers et al., arXiv:2110.02861).
+
+    They are packed in blocks of 256 between updates, by bitsandbytes; a step computes in float32 as ever. Worth it
+    where much trains: beside LoRA the means are small. Rows of an embedding that stands alone keep theirs in float32.
+    `rate`, `head_rate_factor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `warmup` and `decay` as of adamw.
+    """
+
+    def moments(self, chunks: Sequence[slice]) -> Moments:
+        return PackedMoments(chunks)
+
+
+OPTIMIZERS: dict[str, type] = {"adamw": AdamW, "adamw_8bit": AdamW8Bit}
 
 
 @dataclass(slots=True)
@@ -126,7 +145,6 @@ class Masters:
         """Copy the dense parameters into one flat master buffer and note where each lies."""
         total = sum(parameters[name].numel() for name in dense)
         self.master, self.gradient = torch.empty(total), torch.zeros(total)
-        self.first_moment, self.second_moment = torch.zeros(total), torch.zeros(total)
         self.places: dict[str, tuple[int, torch.Size]] = {}
         self.spans: list[_Span] = []
         start = 0
@@ -143,6 +161,11 @@ class Masters:
             else:
                 self.spans.append(_Span(start, stop, decay, factor))
             start = stop
+        self.chunks = [
+            (slice(start, min(start + _CHUNK, span.stop)), span)
+            for span in self.spans for start in range(span.start, span.stop, _CHUNK)
+        ]  # fmt: skip
+        self.moments = self.optimizer.moments([place for place, _ in self.chunks])
 
     def _point_at_working(self, model: Model, parameters: Mapping[str, nn.Parameter]) -> None:
         """Make the trained parameters views: of the master where they are float32, else of a flat working copy."""
@@ -201,20 +224,20 @@ class Masters:
         """One AdamW step with gradients scaled to at most `clip` in norm, then the copy to the working weights."""
         self.steps += 1
         scale = torch.tensor(max(1.0, norm / self.optimizer.clip))
-        for span in self.spans:
-            for start in range(span.start, span.stop, _CHUNK):
-                stop = min(start + _CHUNK, span.stop)
-                self._step_chunk(slice(start, stop), rate * span.rate_factor, span.decay, scale)
+        for number, (_, span) in enumerate(self.chunks):
+            self._step_chunk(number, rate * span.rate_factor, span.decay, scale)
         self._show_parts()
         if self.rows is not None:
             self.rows.step(rate, scale, self.steps)
         self.forget_gradients()
 
-    def _step_chunk(self, place: slice, rate: float, decay: float, scale: Tensor) -> None:
+    def _step_chunk(self, number: int, rate: float, decay: float, scale: Tensor) -> None:
+        place, moments = self.chunks[number][0], self.moments.read(number)
         _adamw(
-            self.optimizer, self.master[place], self.gradient[place], self.first_moment[place],
-            self.second_moment[place], steps=self.steps, rate=rate, decay=decay, scale=scale,
+            self.optimizer, self.master[place], self.gradient[place], *moments,
+            steps=self.steps, rate=rate, decay=decay, scale=scale,
         )  # fmt: skip
+        self.moments.write(number, *moments)
         if self.working is not self.master:
             self.working[place].copy_(self.master[place])
 
@@ -255,16 +278,12 @@ class Masters:
 
     def state(self) -> dict[str, Tensor]:
         """Everything a bit-exact resume needs, as named tensors."""
-        tensors = {
-            "master": self.master, "first_moment": self.first_moment, "second_moment": self.second_moment,
-            "steps": torch.tensor(self.steps),
-        }  # fmt: skip
+        tensors = {"master": self.master, **self.moments.state(), "steps": torch.tensor(self.steps)}
         return tensors | (self.rows.state() if self.rows is not None else {})
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         self.master.copy_(tensors["master"])
-        self.first_moment.copy_(tensors["first_moment"])
-        self.second_moment.copy_(tensors["second_moment"])
+        self.moments.load_state(tensors)
         self.steps = int(tensors["steps"])
         if self.working is not self.master:
             self.working.copy_(self.master)
