@@ -110,7 +110,8 @@ def test_what_a_request_leaves_open_is_as_the_model_writes_by_itself() -> None:
     labelled = Orders(taught_lm(), turn_encoder(), threading.Lock(), Writing(Sampling(7), labels=("a", "b")))
     assert labelled.of_turns(HELLO, Wanted()).constraint is labelled.of_rows([HELLO])[0].constraint is not None
     schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
-    assert labelled.of_turns(HELLO, Wanted(schema=schema)).constraint is not labelled.of_turns(HELLO, Wanted()).constraint
+    asked = labelled.of_turns(HELLO, Wanted(schema=schema)).constraint
+    assert asked is not None and asked is not labelled.of_turns(HELLO, Wanted()).constraint
 
 
 def test_a_schema_becomes_a_form_that_is_kept() -> None:

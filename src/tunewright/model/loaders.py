@@ -81,20 +81,19 @@ print(json.dumps({{"value": head["zero"] + head["unit"] * (first @ second).item(
 '''
 _WRITER = '''\
 """python load_model.py TEXT: what the model in this folder writes after TEXT, by {libraries} alone.
-With a chat template TEXT is what the user says. Only tunewright keeps answers to labels or a schema."""
+With a chat template TEXT is what the user says. Labels or a schema that answers keep to are not known here."""
 import json, pathlib, sys
-import torch
 from {module} import {trunk_class}
 from transformers import AutoTokenizer, GenerationConfig
 here = pathlib.Path(__file__).resolve().parent
 encoder = json.loads((here / "encoder.json").read_text("utf-8"))
-kept = here / "writing.json"
-how = json.loads(kept.read_text("utf-8"))["generate"] if kept.exists() else {{"max_new_tokens": encoder.get("room", 256)}}
+how = {{"generate": {{"max_new_tokens": encoder.get("room", 256)}}}}
+how = json.loads((here / "writing.json").read_text("utf-8")) if (here / "writing.json").exists() else how
 tokenizer = AutoTokenizer.from_pretrained(here / "trunk")
 trunk = {trunk_class}.from_pretrained(here / "trunk"){unpacked}.eval()
 trunk.generation_config = GenerationConfig(
-    decoder_start_token_id=encoder.get("start"), eos_token_id=encoder.get("ends", tokenizer.eos_token_id),
-    pad_token_id=tokenizer.pad_token_id)
+    eos_token_id=encoder.get("ends", tokenizer.eos_token_id), pad_token_id=tokenizer.pad_token_id,
+    decoder_start_token_id=encoder.get("start"), **how["generate"])
 {adapter}template, text = encoder.get("template"), sys.argv[1]
 if template:
     said = [("system", encoder["system"]), ("user", text)]
@@ -103,11 +102,10 @@ if template:
         chat_template=template["source"], add_generation_prompt=True, tokenize=False)
 elif encoder["reads"] == "blocks":
     text = tokenizer.eos_token + text  # as in training, a text begins where another ended
-inputs = tokenizer(text, return_tensors="pt", add_special_tokens=encoder.get("start") is not None)
-read = 0 if encoder.get("start") is not None else inputs["input_ids"].shape[1]
-with torch.inference_mode():
-    written = trunk.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                             tokenizer=tokenizer, **how)
+whole = encoder.get("start") is not None
+inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False, add_special_tokens=whole)
+read = 0 if whole else inputs["input_ids"].shape[1]
+written = trunk.generate(**inputs, tokenizer=tokenizer)
 print(tokenizer.decode(written[0, read:], skip_special_tokens=True))
 '''
 _FILLER = '''\

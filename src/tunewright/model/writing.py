@@ -116,7 +116,8 @@ class Writing:
         drawn = {"temperature": how.temperature, "top_p": how.top_p, "top_k": how.top_k} if how.temperature > 0 else {}
         searched = {"num_beams": how.beams, "length_penalty": how.length_penalty} if how.beams > 1 else {}
         stops = {"stop_strings": list(how.stop)} if how.stop else {}
-        generate = {"max_new_tokens": how.max_new_tokens, "do_sample": how.temperature > 0, **drawn, **searched, **stops}
+        plain = {"max_new_tokens": how.max_new_tokens, "do_sample": how.temperature > 0}
+        generate = {**plain, **drawn, **searched, **stops}
         return {"sampling": sampling, "schema": self.schema, "labels": list(self.labels), "generate": generate}
 
     @classmethod
