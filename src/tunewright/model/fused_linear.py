@@ -38,6 +38,10 @@ class LinearMap:
         return self.weight, self.bias, self.down, self.up
 
     @property
+    def dtype(self) -> torch.dtype:
+        return self.packed.dtype if self.packed is not None else _given(self.weight).dtype
+
+    @property
     def outputs(self) -> int:
         return self.packed.out_features if self.packed is not None else len(_given(self.weight))
 
@@ -67,7 +71,7 @@ def linear_map(module: nn.Module) -> LinearMap | str:
         return "its LoRA has dropout"
     if type(down) is not nn.Linear or type(up) is not nn.Linear or up.bias is not None:
         return "its LoRA is not of the plain kind"
-    dtype = base.weight.dtype if packed is None else packed.dtype
+    dtype = LinearMap(weight, packed=packed).dtype
     if {down.weight.dtype, up.weight.dtype} != {dtype}:
         return f"its LoRA is {down.weight.dtype} beside weights of {dtype}"
     return LinearMap(weight, base.bias, down.weight, up.weight, float(module.scaling[name]), packed)

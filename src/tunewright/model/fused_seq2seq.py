@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.model.fused_linear import LinearMap, Wanted, linear_map, maps_of, project, project_backward
+from tunewright.model.quantized import QuantizedLinear
 from tunewright.model.rms_norm import RmsNorm, gain_gradient, normalise, normalised, normalised_backward
 from tunewright.model.row_attention import Sight, attend, attend_backward, longest, look
 from tunewright.model.seeded_dropout import draw_seed, drop_
@@ -118,7 +119,7 @@ def _why_plain_linear(module: nn.Module, dtype: torch.dtype) -> str | None:
         return found
     if found.bias is not None:
         return "a linear layer has a bias"
-    return None if found.weight.dtype == dtype else f"a weight is {found.weight.dtype} beside embeddings of {dtype}"
+    return None if found.dtype == dtype else f"a weight is {found.dtype} beside embeddings of {dtype}"
 
 
 def _is_watched(module: nn.Module) -> bool:
@@ -218,6 +219,7 @@ class Sizes:
 
     epsilon: float
     scales: tuple[float, ...]
+    packed: tuple[QuantizedLinear | None, ...]
     rates: tuple[float, float]
     keep: str
     sight: Sight | None = None
@@ -231,8 +233,9 @@ def _run_step(
     assert all(isinstance(one, LinearMap) for one in maps)
     rates = step.rates
     sizes = Sizes(
-        epsilon=step.norm.variance_epsilon, scales=tuple(one.scale for one in maps), rates=rates, keep=keep,
-        sight=sight, seeds=(draw_seed(), draw_seed()) if any(rates) else (0, 0),
+        epsilon=step.norm.variance_epsilon, scales=tuple(one.scale for one in maps),
+        packed=tuple(one.packed for one in maps), rates=rates, keep=keep, sight=sight,
+        seeds=(draw_seed(), draw_seed()) if any(rates) else (0, 0),
     )  # fmt: skip
     tensors = (*inputs, step.norm.weight, *(tensor for one in maps for tensor in one.tensors))
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
@@ -262,7 +265,7 @@ class _Attention(torch.autograd.Function):
         *tensors: Tensor | None,
     ) -> tuple[Tensor, list[Tensor | None]]:  # fmt: skip
         """The output, and what the backward pass needs."""
-        q_map, k_map, v_map, o_map = maps_of(tensors, sizes.scales)
+        q_map, k_map, v_map, o_map = maps_of(tensors, sizes.scales, sizes.packed)
         y_nd, roots = normalise(x_nd, gain, sizes.epsilon)
         seen_md = y_nd if source_md is None else source_md
         (q, q_low), (k, k_low), (v, v_low) = project(y_nd, q_map), project(seen_md, k_map), project(seen_md, v_map)
@@ -285,7 +288,7 @@ class _Attention(torch.autograd.Function):
         sizes, given, needed = _saved(ctx, _Attention)
         x_nd, source_md, bias_hqe, gain, *tensors = given
         _, for_x, for_source, for_bias, for_gain, *_ = ctx.needs_input_grad
-        q_map, k_map, v_map, o_map = maps_of(tensors, sizes.scales)
+        q_map, k_map, v_map, o_map = maps_of(tensors, sizes.scales, sizes.packed)
         wanted = _wanted(ctx.needs_input_grad, 5, 4)
         roots, q_low, k_low, v_low, attended, o_low, *looked_at = needed
         below = for_x or for_source or for_bias or for_gain or any(one.any for one in wanted[:3])
@@ -323,7 +326,7 @@ class _FeedForward(torch.autograd.Function):
 
         The hidden numbers are not scaled for those that are dropped: that is done to what they give, which is smaller.
         """
-        *in_maps, o_map = maps_of(tensors, sizes.scales)
+        *in_maps, o_map = maps_of(tensors, sizes.scales, sizes.packed)
         y_nd, roots = normalise(x_nd, gain, sizes.epsilon)
         if len(in_maps) == 1:
             hidden, low = project(y_nd, in_maps[0])
@@ -349,7 +352,7 @@ class _FeedForward(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         sizes, given, needed = _saved(ctx, _FeedForward)
         x_nd, gain, *tensors = given
-        *in_maps, o_map = maps_of(tensors, sizes.scales)
+        *in_maps, o_map = maps_of(tensors, sizes.scales, sizes.packed)
         roots, low, hidden, o_low, *of_gate = needed
         _, for_x, for_gain, *_ = ctx.needs_input_grad
         *for_in, for_o = _wanted(ctx.needs_input_grad, 3, len(sizes.scales))
