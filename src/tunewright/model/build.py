@@ -16,7 +16,7 @@ from tunewright.model.fused import fuse_layers
 from tunewright.model.heads import Head, New, Pooling, Shape, TaskModel, VectorModel, initialise_head
 from tunewright.model.joined import joined_config, load_joined, new_modules
 from tunewright.model.text import TextModel
-from tunewright.model.trunks import load_trunk, quiet_library
+from tunewright.model.trunks import load_trunk, own_memory, quiet_library
 from tunewright.recipe.tasks import KINDS
 
 Model = TaskModel | VectorModel | TextModel
@@ -48,10 +48,14 @@ def build_model(
     shape = shape_of(
         description, kind=kind, outputs=outputs, pooling=pooling, dropout=dropout, adaptations=adaptations
     )
-    read_in = torch.bfloat16 if _is_packed_as_read(base, adaptations) else dtype
-    trunk = _load(base, _configured(base, adaptations), dtype=read_in, writes=writes_text(kind), seed=seed)
+    config, as_read = _configured(base, adaptations), _is_packed_as_read(base, adaptations)
+    if as_read:
+        trunk = load_trunk(base.folder, dtype=torch.bfloat16, writes=writes_text(kind), config=config, mapped=True)
+    else:
+        trunk = _load(base, config, dtype=dtype, writes=writes_text(kind), seed=seed)
     site = adapt_trunk(trunk, base, adaptations, seed=seed, importance=importance)
-    trunk.to(dtype)
+    if as_read:
+        own_memory(trunk.to(dtype))
     fuse_layers(trunk)
     model = model_around(trunk, shape)
     if isinstance(model, TaskModel):
