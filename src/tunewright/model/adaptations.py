@@ -19,7 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from tunewright.model.describe import layer_stacks
 from tunewright.model.heads import New, Shape
 from tunewright.model.layers import insert_layers, keep_layers, narrow, widen
-from tunewright.model.quantized import Form, quantize, replace_module
+from tunewright.model.quantized import Form, give_back_memory, quantize, replace_module
 from tunewright.model.stacks import Half, Stack, stacks_of
 from tunewright.model.trunks import quiet_library
 from tunewright.recipe.errors import RecipeRefusal
@@ -314,13 +314,14 @@ class Quantized(Adaptation):
     def change(self, trunk: PreTrainedModel, site: Site) -> None:
         whole = {id(module) for module in site.modules}
         fragile = {*(trunk._keep_in_fp32_modules or ()), *(trunk._keep_in_fp32_modules_strict or ())}
-        for path, stack in layer_stacks(trunk):
-            for name, module in list(stack.named_modules()):
-                if isinstance(module, (nn.Linear, Conv1D)) and id(module) not in whole and not fragile & {
-                    *name.split(".")
-                }:  # fmt: skip
-                    packed = quantize(module, self.form, double=self.scales != "float32")
-                    replace_module(trunk, f"{path}.{name}", packed)
+        paths = [
+            f"{path}.{name}" for path, stack in layer_stacks(trunk) for name, module in stack.named_modules()
+            if isinstance(module, (nn.Linear, Conv1D)) and id(module) not in whole and not fragile & {*name.split(".")}
+        ]  # fmt: skip
+        for path in paths:  # one weight after the other, so that no two are held both ways
+            replace_module(trunk, path, quantize(trunk.get_submodule(path), self.form, double=self.scales != "float32"))
+            if trunk.device.type != "meta":
+                give_back_memory()
 
 
 _DROPOUTS: Mapping[str, tuple[str, ...]] = {  # what configurations call them; T5 has one for both

@@ -20,6 +20,7 @@ from tunewright.model.trunks import (
     initialise_word_head,
     lacks_word_head,
     load_trunk,
+    own_memory,
     quiet_library,
     word_head_of,
 )
@@ -54,12 +55,16 @@ def build_model(
     shape = shape_of(
         description, kind=kind, outputs=outputs, pooling=pooling, dropout=dropout, adaptations=adaptations
     )
-    read_in = torch.bfloat16 if _is_packed_as_read(base, adaptations) else dtype
-    trunk = _load(base, _configured(base, adaptations), dtype=read_in, writes=writes_text(kind), seed=seed)
+    config, as_read = _configured(base, adaptations), _is_packed_as_read(base, adaptations)
+    if as_read:
+        trunk = load_trunk(base.folder, dtype=torch.bfloat16, writes=writes_text(kind), config=config, mapped=True)
+    else:
+        trunk = _load(base, config, dtype=dtype, writes=writes_text(kind), seed=seed)
     if base.decoder is None and lacks_word_head(base.folder, trunk):
         initialise_word_head(word_head_of(trunk), seed=seed)
     site = adapt_trunk(trunk, base, adaptations, seed=seed, importance=importance)
-    trunk.to(dtype)
+    if as_read:
+        own_memory(trunk.to(dtype))
     fuse_layers(trunk)
     model = model_around(trunk, shape)
     if isinstance(model, TaskModel):

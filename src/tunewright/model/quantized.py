@@ -12,6 +12,8 @@ Shapes: o outputs, i inputs.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +28,7 @@ from tunewright.recipe.errors import BaseRefusal, Refusal
 
 Form = Literal["nf4", "int8"]
 _BLOCK, _BLOCK_OF_SCALES = 64, 256
+_ONE_OF_127 = 7.874015718698502e-3  # 1 / 127, as bitsandbytes and transformers have it
 _PARTS = ("codes", "scales", "outer_scales", "mean_scale")
 
 
@@ -59,7 +62,7 @@ class QuantizedLinear(nn.Linear):
         if self.codes.device.type == "meta":
             return torch.empty(self.out_features, self.in_features, dtype=dtype, device="meta")
         if self.form == "int8":
-            return kernels().int8_vectorwise_dequant(self.codes, self.scales).to(dtype)
+            return torch.mul(self.codes, self.scales[:, None]).mul_(_ONE_OF_127).to(dtype)
         return kernels().dequantize_4bit(self.codes, self._state(dtype))
 
     def unquantized(self) -> nn.Linear:
@@ -158,6 +161,12 @@ def unquantize_layers(trunk: nn.Module) -> None:
     """Replaces packed layers by plain ones of the same values in float32."""
     for path, layer in list(quantized_layers(trunk)):
         replace_module(trunk, path, layer.unquantized())
+
+
+def give_back_memory() -> None:
+    """Returns freed memory to the system: glibc keeps pieces of a few megabytes, such as weights that were packed."""
+    with contextlib.suppress(OSError, AttributeError):  # of another system's library nothing is known
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def replace_module(trunk: nn.Module, path: str, module: nn.Module) -> None:

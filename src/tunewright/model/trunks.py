@@ -30,12 +30,12 @@ from tunewright.recipe.errors import BaseRefusal
 
 def load_trunk(
     folder: Path, *, dtype: torch.dtype, class_name: str | None = None, writes: bool = False,
-    config: PretrainedConfig | None = None,
+    config: PretrainedConfig | None = None, mapped: bool = False,
 ) -> PreTrainedModel:  # fmt: skip
     """The trunk in `folder`, in evaluation mode, its tensors in memory of their own; with its output layer if `writes`.
 
-    `class_name` names the class that wrote the folder; without it the class is chosen from the configuration, which
-    `config` replaces.
+    Where `mapped`, tensors may lie in the file still, for one who converts all of them at once. `class_name` names the
+    class that wrote the folder; without it the class is chosen from the configuration, which `config` replaces.
     """
     config = load_config(folder) if config is None else config
     if getattr(config, "quantization_config", None) is not None:
@@ -64,7 +64,8 @@ def load_trunk(
     if whole:
         trunk = trunk.get_encoder()
     adopt_layers(trunk)
-    own_memory(trunk)
+    if not mapped:
+        own_memory(trunk)
     fuse_layers(trunk)
     return trunk.eval()
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from tunewright.model.build import Model
+from tunewright.model.quantized import give_back_memory
 from tunewright.model.trainable import part_name
 from tunewright.train.moments import Moments, PackedMoments, WholeMoments
 
@@ -140,6 +141,7 @@ class Masters:
         self._lay_out(dense, parameters | {name: p.detach()[rows] for name, (p, rows) in self.parts.items()}, undecayed)
         model.trunk.to(dtype)
         self._point_at_working(model, parameters)
+        give_back_memory()
 
     def _lay_out(self, dense: Sequence[str], parameters: Mapping[str, Tensor], undecayed: set[str]) -> None:
         """Copy the dense parameters into one flat master buffer and note where each lies."""
