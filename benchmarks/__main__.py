@@ -16,6 +16,7 @@ _HELP = {
     "serving": "requests under load against batch prediction, on the same cores",
     "generation": "summaries of dialogues by a decoder and an encoder-decoder, against TRL and Seq2SeqTrainer",
     "tags": "named entities of wnut17 with MiniLM, against Hugging Face Trainer",
+    "accumulation": "an update in eight parts against the same at once, in float32 and bfloat16",
     "twin": "the bundled decoder against random weights, both tuned on tickets to records",
 }
 _WORKS = {"classification": classification.WORKS, "generation": generation.WORKS}
@@ -29,7 +30,7 @@ def read_arguments() -> argparse.Namespace:
         one = names.add_parser(name, help=says)
         one.add_argument("--folder", type=Path, default=ROOT / "runs" / "benchmarks" / name)
         one.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
-        if name == "twin":
+        if name in ("accumulation", "twin"):
             continue
         one.add_argument("--data", type=Path, default=Path(data), help="the folder of the public data sets")
         one.add_argument("--repeats", type=int, default=3)
@@ -44,6 +45,10 @@ def read_arguments() -> argparse.Namespace:
 def measured(asked: argparse.Namespace) -> dict[str, float]:
     if asked.name == "twin":
         return twin.compare(folder=asked.folder)
+    if asked.name == "accumulation":
+        from benchmarks import accumulation  # imports torch, which the others must not carry into their sides
+
+        return accumulation.compare()
     where = {"folder": asked.folder, "repeats": asked.repeats, "threads": asked.threads}
     if asked.name == "serving":
         return serving.compare(data=asked.data / "banking77", **where)
