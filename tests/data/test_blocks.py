@@ -13,7 +13,7 @@ from tests.tiny_bases import make_tokenizer
 from tests.tiny_generators import byte_tokenizer, piece_tokenizer, word_tokenizer
 
 from tunewright.data import blocks
-from tunewright.data.blocks import BlockEncoder
+from tunewright.data.blocks import BlockEncoder, spread
 from tunewright.recipe.errors import DataRefusal
 
 TOKENIZERS = {"bytes": byte_tokenizer, "pieces": piece_tokenizer, "words": word_tokenizer}
@@ -58,8 +58,8 @@ def test_the_bytes_of_all_blocks_are_those_of_all_texts(kind, texts, max_length)
 
 @given(st.integers(0, 5000), st.integers(1, 300))
 def test_a_total_is_spread_evenly_in_whole_numbers(total, places):
-    spread = blocks._spread(total, places)
-    assert len(spread) == places and spread.sum() == total and spread.max() - spread.min() <= 1
+    found = spread(total, places)
+    assert len(found) == places and found.sum() == total and found.max() - found.min() <= 1
 
 
 def test_where_a_text_lies_over_two_blocks_its_bytes_do_too():

@@ -10,6 +10,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from tests import tiny_texts
+from transformers import CLIPTextConfig
 
 from tunewright.model.trunks import load_trunk, quiet_library
 from tunewright.recipe.errors import BaseRefusal
@@ -62,8 +63,10 @@ def test_a_trunk_is_loaded_in_the_type_asked_for(tiny_base):
 
 
 def test_a_base_that_cannot_write_is_refused(tiny_base, tmp_path):
-    with pytest.raises(BaseRefusal, match="no model of the type 'distilbert' that writes text"):
-        load_trunk(tiny_base("distilbert").folder, dtype=torch.float32, writes=True)
+    folder = shutil.copytree(tiny_base("bert").folder, tmp_path / "reader")
+    CLIPTextConfig().save_pretrained(folder)
+    with pytest.raises(BaseRefusal, match="no model of the type 'clip_text_model' that writes text"):
+        load_trunk(folder, dtype=torch.float32, writes=True)
 
 
 def test_a_class_that_is_not_there_is_refused(tiny_base):

@@ -146,9 +146,9 @@ def test_vectors_are_cached_only_where_every_axis_leaves_them_fixed(monkeypatch)
     assert not plan_phase(recipe(trainable="biases"), 0).features_fixed
 
 
-def test_the_vocabulary_holds_every_axis_of_a_phase_and_the_adaptations():
+def test_the_vocabulary_holds_every_axis_of_a_phase_and_all_other_components():
     assert set(VOCABULARY.tables) == {"trainable", "objective", "schedule", "perturbation", "teacher", "optimizer",
-                                      "adaptation"}  # fmt: skip
+                                      "adaptation", "long", "writing"}  # fmt: skip
     assert VOCABULARY.tables["schedule"] is SCHEDULES and VOCABULARY.tables["objective"] is OBJECTIVES
 
 
