@@ -65,7 +65,7 @@ def test_a_trunk_is_loaded_in_the_type_asked_for(tiny_base):
 def test_a_base_that_cannot_write_is_refused(tiny_base, tmp_path):
     folder = shutil.copytree(tiny_base("bert").folder, tmp_path / "reader")
     CLIPTextConfig().save_pretrained(folder)
-    with pytest.raises(BaseRefusal, match="no model of the type 'clip_text_model' that writes text"):
+    with pytest.raises(BaseRefusal, match="no model of the type 'clip_text_model' that fills in hidden words"):
         load_trunk(folder, dtype=torch.float32, writes=True)
 
 
