@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tunewright.model import bases
 from tunewright.model.bases import find_base, is_pickle, is_safetensors
+from tunewright.model.describe import describe, load_tokenizer
 from tunewright.recipe.errors import BaseRefusal
 
 
@@ -28,6 +29,21 @@ def test_the_bundled_base_has_the_published_weights():
     assert base.origin == "bundled"
     assert hashlib.sha256(weights).hexdigest() == base.hashes["model.safetensors"]
     assert base.hashes["model.safetensors"] == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def test_the_bundled_decoder_is_small_whole_and_says_what_it_is():
+    base = find_base("wright-nano", root=Path("."))
+    assert base.origin == "bundled" and bases.BUNDLED["wright-nano"].hashes.items() <= base.hashes.items()
+    assert sum(path.stat().st_size for path in base.folder.iterdir()) < 60e6
+    described = describe(base)
+    assert described.family == "decoder" and 8e6 < described.parameters < 30e6
+    card = (base.folder / "README.md").read_text()
+    assert "| wright-nano | " in card and "What it cannot do" in card and (base.folder / "LICENSE").is_file()
+    tensors = load_file(base.folder / "model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
+    tokenizer = load_tokenizer(base.folder)
+    asked = tokenizer.apply_chat_template([{"role": "user", "content": "Hello."}], tokenize=False)
+    assert "Hello." in asked and tokenizer.decode(tokenizer("Hello, Zoë 12!").input_ids) == "Hello, Zoë 12!"
 
 
 def test_a_bundled_base_with_other_bytes_is_refused(monkeypatch):
@@ -59,7 +75,7 @@ def test_an_unknown_hub_id_is_refused_with_what_was_tried(monkeypatch, tmp_path)
         raise huggingface_hub.errors.LocalEntryNotFoundError("the hub cannot be reached")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    tried = r"Tried bundled names \(minilm\), folder .*nobody/nothing.*cannot be reached"
+    tried = r"Tried bundled names \(minilm, wright-nano\), folder .*nobody/nothing.*cannot be reached"
     with pytest.raises(BaseRefusal, match=tried):
         find_base("nobody/nothing", root=tmp_path)
 
