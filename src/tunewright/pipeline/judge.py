@@ -25,7 +25,7 @@ from tunewright.evaluate.report import Curve, ReportFacts, Setting, write_report
 from tunewright.evaluate.results import CHAMPION, Results, assess, pick_examples
 from tunewright.pipeline.features import BaseFeatures
 from tunewright.pipeline.plan import SPLITS, Plan, digest
-from tunewright.pipeline.rungs import predict_champion, predict_rungs, predict_with
+from tunewright.pipeline.rungs import predict_champion, predict_rungs, predict_seen, predict_with
 from tunewright.pipeline.supervision import describe_supervision
 from tunewright.recipe.tasks import KINDS, watched_metric
 from tunewright.serve.predictor import Predictor
@@ -61,7 +61,7 @@ def judge_run(plan: Plan, run: Run, features: BaseFeatures, registry: Registry, 
     """
     predictor = Predictor.load(run.folder / "model", name=name)
     model = predict_with(predictor, plan, "model")
-    train = predict_with(predictor, plan, "model", "train", writing=False)
+    train = predict_seen(predictor, plan)
     rungs = predict_rungs(plan, features)
     champion, why = predict_champion(plan, registry)
     others = [*rungs, champion] if champion is not None else rungs

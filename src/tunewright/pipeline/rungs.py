@@ -38,6 +38,7 @@ from tunewright.store.registry import Registry
 from tunewright.values import Encoded, Predictions, Rows
 
 _NEIGHBOURS = (1, 3, 5, 10, 20)
+_SEEN_ROWS = 1000
 
 
 def predict_rungs(plan: Plan, features: BaseFeatures) -> list[Predictions]:
@@ -67,6 +68,20 @@ def predict_with(
 ) -> Predictions:
     """What a loaded model says of the rows of one split; `writing` as in `predictions_of`."""
     return predictions_of(predictor, plan.rows(split), plan.encoded[split], rung=rung, split=split, writing=writing)
+
+
+def predict_seen(predictor: Predictor, plan: Plan) -> Predictions:
+    """What a loaded model says of rows that it was trained on: of all, or of as many as are tested but at least 1,000.
+
+    Which of them, the recipe's seed decides. Texts are not written.
+    """
+    rows, most = plan.rows("train"), max(len(plan.rows("test")), _SEEN_ROWS)
+    if len(rows) > most:
+        drawn = np.sort(np.random.default_rng(plan.recipe.seed).choice(len(rows), most, replace=False))
+        encoded, rows = plan.encoded["train"].take(drawn), rows.take(drawn)
+    else:
+        encoded = plan.encoded["train"]
+    return predictions_of(predictor, rows, encoded, rung="model", split="train", writing=False)
 
 
 def predictions_of(
