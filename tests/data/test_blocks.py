@@ -58,7 +58,7 @@ def test_the_bytes_of_all_blocks_are_those_of_all_texts(kind, texts, max_length)
 
 @given(st.integers(0, 5000), st.integers(1, 300))
 def test_a_total_is_spread_evenly_in_whole_numbers(total, places):
-    spread = blocks._spread(total, places)
+    spread = blocks.spread(total, places)
     assert len(spread) == places and spread.sum() == total and spread.max() - spread.min() <= 1
 
 

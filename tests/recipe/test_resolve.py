@@ -72,7 +72,7 @@ def test_what_training_reads_has_no_gaps_left_and_every_filling_a_reason():
     after = found.recipe.model_dump(mode="json")
     assert set(gaps(after)) == {"task.labels", "task.join", "task.prompts", "task.unseen_prompts", "task.system",
                                 "data.id", "data.group",
-                                "encode.chat_template",
+                                "encode.chat_template", "evaluate.writing",
                                 "gate.macro_f1.at_least", "gate.macro_f1.at_most"}  # fmt: skip
     filled = set(gaps(before.model_dump(mode="json"))) - set(gaps(after))
     assert filled | {"gate.macro_f1.better_than", "phases.0.optimizer.rate"} == set(found.reasons)
