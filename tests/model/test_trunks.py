@@ -10,9 +10,14 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from tests import tiny_texts
-from transformers import CLIPTextConfig
 
-from tunewright.model.trunks import load_trunk, quiet_library
+from tunewright.model.trunks import (
+    initialise_word_head,
+    lacks_word_head,
+    load_trunk,
+    quiet_library,
+    word_head_of,
+)
 from tunewright.recipe.errors import BaseRefusal
 
 WRITERS = {
@@ -63,10 +68,28 @@ def test_a_trunk_is_loaded_in_the_type_asked_for(tiny_base):
 
 
 def test_a_base_that_cannot_write_is_refused(tiny_base, tmp_path):
-    folder = shutil.copytree(tiny_base("bert").folder, tmp_path / "reader")
-    CLIPTextConfig().save_pretrained(folder)
-    with pytest.raises(BaseRefusal, match="no model of the type 'clip_text_model' that fills in hidden words"):
-        load_trunk(folder, dtype=torch.float32, writes=True)
+    config = transformers.CanineConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    config.save_pretrained(tmp_path)
+    with pytest.raises(BaseRefusal, match="no model of the type 'canine' that fills in hidden words"):
+        load_trunk(tmp_path, dtype=torch.float32, writes=True)
+    decoder = transformers.AutoConfig.for_model("bros", is_decoder=True)
+    with pytest.raises(BaseRefusal, match="no model of the type 'bros' that writes text"):
+        load_trunk(tmp_path, dtype=torch.float32, writes=True, config=decoder)
+
+
+def test_an_encoder_fills_in_hidden_words_by_a_head_that_it_has_or_that_is_made(tiny_base, tmp_path):
+    bare = load_trunk(tiny_base("distilbert").folder, dtype=torch.float32, writes=True)
+    assert type(bare).__name__ == "DistilBertForMaskedLM" and lacks_word_head(tiny_base("distilbert").folder, bare)
+    head = word_head_of(bare)
+    assert {type(module).__name__ for module in head} >= {"Linear", "LayerNorm"}
+    assert bare.get_output_embeddings() not in head
+    initialise_word_head(head, seed=3)
+    first = bare.vocab_transform.weight.clone()
+    initialise_word_head(head, seed=3)
+    assert torch.equal(bare.vocab_transform.weight, first) and bool((bare.vocab_layer_norm.weight == 1).all())
+    bare.save_pretrained(tmp_path)
+    again = load_trunk(tmp_path, dtype=torch.float32, writes=True)
+    assert not lacks_word_head(tmp_path, again) and torch.equal(again.vocab_transform.weight, first)
 
 
 def test_a_class_that_is_not_there_is_refused(tiny_base):
