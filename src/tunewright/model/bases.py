@@ -73,6 +73,18 @@ BUNDLED: dict[str, Bundled] = {
             "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
         },
     ),
+    "wright-nano": Bundled(
+        package="tunewright",
+        subfolder="bases/wright_nano",
+        hub_id=None,
+        hashes={
+            "model.safetensors": "6a9b49afa2a60256cc04f8f2db13885f36f0572bd71da70d8dfe4968a9832fae",
+            "config.json": "045faa1c7af8e956a45878c859eb0e0ec359555d9d2f278f5cf1ac310b12aca5",
+            "generation_config.json": "14bc54133f48b07c7cca54320ed8a415d2e19363efd302a957e0c1213cf5fae2",
+            "tokenizer.json": "ac6fbae318be0c5b91ea4b77b91d43f3dda7f86b11418be561af5110a9515370",
+            "tokenizer_config.json": "f0149f2e02b3803e30b3c367bfff3fca557b54a3ee46057739a1e2fd35524a68",
+        },
+    ),
 }
 # The hub may edit a readme or a configuration without changing the model; weights and vocabulary may not differ.
 _HASHED_ON_HUB = ("model.safetensors", "vocab.txt")
