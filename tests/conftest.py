@@ -12,8 +12,9 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
-settings.register_profile("steady", derandomize=True)  # a run that fails here fails everywhere
-settings.register_profile("explore", max_examples=400)  # `make explore` looks for examples that nobody has met yet
+# A run that fails here fails everywhere; what may take how long is asked by tests of its own, not of every example.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=400, deadline=None)  # `make explore` looks for examples that nobody has met yet
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
