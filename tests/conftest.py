@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A run that fails here fails everywhere; what may take how long is asked by tests of its own, not of every example.
 settings.register_profile("steady", derandomize=True, deadline=None)
-settings.register_profile("explore", max_examples=400, deadline=None)  # `make explore` looks for examples that nobody has met yet
+settings.register_profile("explore", max_examples=400, deadline=None)  # `make explore`: examples nobody has met yet
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
