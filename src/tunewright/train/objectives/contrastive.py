@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tunewright.train.objectives.objective import Objective
 from tunewright.values import Batch, Context
 
 
 @dataclass(frozen=True)
-class Contrastive:
+class Contrastive(Objective):
     """Multiple negatives ranking: a query finds its own passage among those of all rows of the update.
 
     | task kind | item | vectors | targets | value of an item |
@@ -35,7 +35,6 @@ class Contrastive:
     temperature: float = 0.05
 
     needs: ClassVar[frozenset[str]] = frozenset({"targets", "whole_update"})
-    provides: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -44,14 +43,6 @@ class Contrastive:
     def refusal(self, kind: str) -> str | None:
         """Why this makes no sense for a task of `kind`, or None."""
         return None if kind == "retrieval" else "it learns which passage belongs to a query"
-
-    def fitted(self, targets: np.ndarray, *, kind: str, classes: int) -> Contrastive:
-        """This objective; it has nothing to learn from all answers together."""
-        return self
-
-    def weights(self, batch: Batch) -> Tensor:
-        """The weight of each row, float32 [b]; needs no forward pass."""
-        return batch.weights_m
 
     def values(self, context: Context) -> Tensor:
         """The unreduced loss of each row, float32 [b]."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tunewright.values import Batch, Context
+from tunewright.train.objectives.objective import Objective
+from tunewright.values import Context
 
 
 @dataclass(frozen=True)
-class CoSent:
+class CoSent(Objective):
     """Graded pairs by their order: of two pairs, the texts of the one with the higher answer are to be more alike.
 
     | task kind | item | logits | targets | value of an item |
@@ -32,7 +32,6 @@ class CoSent:
     temperature: float = 0.05
 
     needs: ClassVar[frozenset[str]] = frozenset({"targets", "whole_update"})
-    provides: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -41,14 +40,6 @@ class CoSent:
     def refusal(self, kind: str) -> str | None:
         """Why this makes no sense for a task of `kind`, or None."""
         return None if kind == "similarity" else "it orders pairs by a number that says how alike they are"
-
-    def fitted(self, targets: np.ndarray, *, kind: str, classes: int) -> CoSent:
-        """This objective; it has nothing to learn from all answers together."""
-        return self
-
-    def weights(self, batch: Batch) -> Tensor:
-        """The weight of each row, float32 [b]; needs no forward pass."""
-        return batch.weights_m
 
     def values(self, context: Context) -> Tensor:
         """The loss of the update, the same for each row, float32 [b]."""

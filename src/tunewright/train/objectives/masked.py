@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
 from torch import Tensor
 
 from tunewright.model.vocabulary import cross_entropy_at
-from tunewright.values import Batch, Context
+from tunewright.train.objectives.objective import Objective
+from tunewright.values import Context
 
 
 @dataclass(frozen=True)
-class Masked:
+class Masked(Objective):
     """An encoder learns a domain's language from plain text: some words are hidden, and it says which.
 
     | task kind | item | logits | targets | value of an item |
@@ -30,9 +29,6 @@ class Masked:
     share: float = 0.15
     whole_words: bool = False
 
-    needs: ClassVar[frozenset[str]] = frozenset({"targets"})
-    provides: ClassVar[frozenset[str]] = frozenset()
-
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise ValueError(f"share must be above 0 and below 1, not {self.share}")
@@ -40,14 +36,6 @@ class Masked:
     def refusal(self, kind: str) -> str | None:
         """Why this makes no sense for a task of `kind`, or None."""
         return None if kind == "pretraining" else "it learns from plain text, without answers"
-
-    def fitted(self, targets: np.ndarray, *, kind: str, classes: int) -> Masked:
-        """This objective; it has nothing to learn from all answers together."""
-        return self
-
-    def weights(self, batch: Batch) -> Tensor:
-        """The weight of each hidden token, float32 [m]; needs no forward pass."""
-        return batch.weights_m
 
     def values(self, context: Context) -> Tensor:
         """The unreduced loss of each hidden token, float32 [m]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tunewright.model.vocabulary import cross_entropy_at
+from tunewright.train.objectives.objective import Objective
 from tunewright.values import Batch, Context
 
 
 @dataclass(frozen=True)
-class Supervised:
+class Supervised(Objective):
     """Cross-entropy for labels and tokens, binary cross-entropy for several labels, squared error for numbers.
 
     | task kind | item | logits | targets | value of an item |
@@ -40,9 +41,6 @@ class Supervised:
     class_weights: Literal["none", "balanced"] = "none"
     weight_c: Tensor | None = field(default=None, init=False, repr=False, compare=False)
     kind: str = field(default="", init=False, repr=False, compare=False)
-
-    needs: ClassVar[frozenset[str]] = frozenset({"targets"})
-    provides: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
