@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tunewright.model.hooks import is_watched
+
 _aten = torch.ops.aten
 _LAYER_TYPES = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer")
 
@@ -104,14 +106,7 @@ def _allows(layer: nn.Module) -> bool:
         and norms[0].eps == norms[1].eps
         and dropouts[1].p == dropouts[2].p
         and attention.self.config._attn_implementation in ("sdpa", "eager")
-        and not any(_is_watched(module) for module in layer.modules() if module is not layer)
-    )
-
-
-def _is_watched(module: nn.Module) -> bool:
-    """Whether a hook waits for this module to run; transformers records attentions and hidden states so."""
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        and not any(is_watched(module) for module in layer.modules() if module is not layer)
     )
 
 

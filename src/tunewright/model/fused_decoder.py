@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tunewright.model import causal_attention
 from tunewright.model.causal_attention import Heads, Packing
 from tunewright.model.fused_linear import LinearMap, Wanted, linear_map, maps_of, project, project_backward
+from tunewright.model.hooks import is_watched
 from tunewright.model.quantized import QuantizedLinear
 from tunewright.model.rms_norm import RmsNorm, gain_gradient, normalise, normalised, normalised_backward
 
@@ -64,7 +65,7 @@ def why_plain(trunk: nn.Module, *, longest: int = 1) -> str | None:
         return f"not fused: the trunk is on {trunk.embed_tokens.weight.device.type}, and the library is faster there"
     if type(trunk.norm).__name__ not in _NORM_TYPES:
         return f"not fused: the last norm is a {type(trunk.norm).__name__}"
-    if _is_watched(trunk.norm) or _is_watched(trunk):
+    if is_watched(trunk.norm) or is_watched(trunk):
         return "not fused: a hook watches the trunk"
     window = getattr(trunk.config, "sliding_window", None)
     if window is not None and longest > window:
@@ -89,7 +90,7 @@ def _why_plain_layer(layer: nn.Module) -> str | None:
         reason = linear_map(module)
         if isinstance(reason, str):
             return reason
-    return "a hook watches a module" if any(_is_watched(module) for module in layer.modules()) else None
+    return "a hook watches a module" if any(is_watched(module) for module in layer.modules()) else None
 
 
 def _linears(layer: nn.Module) -> tuple[nn.Module, ...]:
@@ -98,12 +99,6 @@ def _linears(layer: nn.Module) -> tuple[nn.Module, ...]:
         attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj, mlp.gate_proj, mlp.up_proj,
         mlp.down_proj,
     )  # fmt: skip
-
-
-def _is_watched(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
 
 
 def _run_padded(trunk: nn.Module, ids_n: Tensor, lengths_s: Sequence[int]) -> Tensor:

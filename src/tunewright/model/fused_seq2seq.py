@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.model.fused_linear import LinearMap, Wanted, linear_map, maps_of, project, project_backward
+from tunewright.model.hooks import is_watched
 from tunewright.model.quantized import QuantizedLinear
 from tunewright.model.rms_norm import RmsNorm, gain_gradient, normalise, normalised, normalised_backward
 from tunewright.model.row_attention import Sight, attend, attend_backward, longest, look
@@ -80,7 +81,7 @@ def _why_plain_stack(stack: nn.Module) -> str | None:
     dtype = stack.embed_tokens.weight.dtype
     if dtype not in (torch.bfloat16, torch.float32, torch.float64):
         return f"the weights are {dtype}"
-    if _is_watched(stack) or _is_watched(stack.final_layer_norm):
+    if is_watched(stack) or is_watched(stack.final_layer_norm):
         return "a hook watches the stack"
     if type(stack.final_layer_norm).__name__ not in _NORM_TYPES:
         return f"the last norm is a {type(stack.final_layer_norm).__name__}"
@@ -91,7 +92,7 @@ def _why_plain_stack(stack: nn.Module) -> str | None:
         return "positions are not one table of the first block"
     for number, block in enumerate(stack.block):
         reason = next(filter(None, (_why_plain_step(step, dtype) for step in _steps(block))), None)
-        if reason is None and any(_is_watched(module) for module in block.modules()):
+        if reason is None and any(is_watched(module) for module in block.modules()):
             reason = "a hook watches a module"
         if reason is not None:
             return f"in block {number}, {reason}"
@@ -120,12 +121,6 @@ def _why_plain_linear(module: nn.Module, dtype: torch.dtype) -> str | None:
     if found.bias is not None:
         return "a linear layer has a bias"
     return None if found.dtype == dtype else f"a weight is {found.dtype} beside embeddings of {dtype}"
-
-
-def _is_watched(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
 
 
 class Step(NamedTuple):
