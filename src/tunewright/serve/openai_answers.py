@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,14 +44,21 @@ class ChatChoice(_Shape):
     finish_reason: Literal["stop", "length", "tool_calls"]
 
 
-class ChatCompletion(_Shape):
+class _Completion(_Shape):
+    """A whole answer; its subclasses say of which kind, in the same places."""
+
     id: str
-    object: Literal["chat.completion"] = "chat.completion"
+    object: str
     created: int = Field(description="seconds since 1970")
     model: str
     system_fingerprint: str = Field(description="the version: equal versions draw equal answers from equal seeds")
-    choices: list[ChatChoice]
+    choices: Sequence[_Shape]
     usage: Usage
+
+
+class ChatCompletion(_Completion):
+    object: Literal["chat.completion"] = "chat.completion"
+    choices: list[ChatChoice]
 
 
 class TextChoice(_Shape):
@@ -61,14 +68,9 @@ class TextChoice(_Shape):
     finish_reason: Literal["stop", "length"]
 
 
-class TextCompletion(_Shape):
-    id: str
+class TextCompletion(_Completion):
     object: Literal["text_completion"] = "text_completion"
-    created: int = Field(description="seconds since 1970")
-    model: str
-    system_fingerprint: str = Field(description="the version: equal versions draw equal answers from equal seeds")
     choices: list[TextChoice]
-    usage: Usage
 
 
 @dataclass
