@@ -2,8 +2,8 @@
 
 Texts are laid end to end, each closed by the end-of-sequence token (once, where it says so itself), and the stream is
 cut into blocks. Every token but the stream's first is asked for exactly once, the first of a block by the last of the
-block before it. What a block sees
-of the text before its own is noise that training gets used to, as in GPT-3 (Brown et al. 2020, appendix B).
+block before it. What a block sees of the text before its own is noise that training gets used to, as in GPT-3 (Brown et
+al. 2020, appendix B).
 """
 
 from __future__ import annotations

@@ -49,7 +49,6 @@ def describe_supervision(plan: Plan) -> dict[str, Any]:
         facts["share_of_tokens_asked"] = asked / max(1, tokens)
     if isinstance(plan.encoder, TurnEncoder):
         facts["answers_whose_end_is_trained"] = _count_trained_ends(plan, plan.encoder)
-        facts["answers_cut"] = 0  # the encoder refuses what it cannot keep whole
     else:
         facts["labels_per_row"] = _labels_per_row(plan)
     if plan.recipe.task.kind == "token_classification":
