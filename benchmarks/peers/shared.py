@@ -39,6 +39,21 @@ class InOrder(Sampler[int]):
         return iter(self.rows)
 
 
+class Ordered:
+    """Mixed into a trainer: updates as given, and their losses kept."""
+
+    order: list[list[int]]
+    losses: list[Tensor]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return InOrder(self.order)
+
+    def training_step(self, *positional: Any, **named: Any) -> Tensor:
+        loss = super().training_step(*positional, **named)  # type: ignore[misc]
+        self.losses.append(loss)
+        return loss
+
+
 class Clock(TrainerCallback):
     """Starts after the untimed updates, stops with the last one."""
 

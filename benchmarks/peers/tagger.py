@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from shared import IGNORED, Clock, InOrder, keep_freed_memory, minilm_folder, padded
+from shared import IGNORED, Clock, Ordered, keep_freed_memory, minilm_folder, padded
 from torch import Tensor, nn
 from transformers import AutoModelForTokenClassification, AutoTokenizer, Trainer, TrainingArguments
 
@@ -35,19 +35,8 @@ class Collator:
         }
 
 
-class OrderedTrainer(Trainer):
-    """Updates as given, and their losses kept."""
-
-    order: list[list[int]]
-    losses: list[Tensor]
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return InOrder(self.order)
-
-    def training_step(self, *positional: Any, **named: Any) -> Tensor:
-        loss = super().training_step(*positional, **named)
-        self.losses.append(loss)
-        return loss
+class OrderedTrainer(Ordered, Trainer):
+    pass
 
 
 def read_rows(path: Path, tokenizer: Any, tags: Sequence[str]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from shared import IGNORED, Clock, InOrder, keep_freed_memory, padded
+from shared import IGNORED, Clock, Ordered, keep_freed_memory, padded
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -65,21 +65,6 @@ def configured(arguments: argparse.Namespace) -> Configuration:
         name, _, text = override.partition("=")
         changes[name] = text == "True" if types[name] is bool else types[name](text)
     return replace(chosen, **changes)
-
-
-class Ordered:
-    """Mixed into a trainer: updates as given, and their losses kept."""
-
-    order: list[list[int]]
-    losses: list[Tensor]
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return InOrder(self.order)
-
-    def training_step(self, *positional: Any, **named: Any) -> Tensor:
-        loss = super().training_step(*positional, **named)  # type: ignore[misc]
-        self.losses.append(loss)
-        return loss
 
 
 class OrderedSFT(Ordered, SFTTrainer):
