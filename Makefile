@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_FROM := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
 
+# A process a core, each with the whole of a file, whose tests share what they trained. Tests compute on one thread.
+SHARED := --numprocesses auto --dist loadfile
+
 .PHONY: demo test test-all lint types fast explore heavy mutants docs bench clean
 
 demo: $(VENV)/installed
@@ -19,10 +22,10 @@ test: lint types fast
 test-all: test heavy mutants
 
 fast: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest -m "not heavy"
+	$(BIN)/python -m pytest -m "not heavy" $(SHARED)
 
 explore: $(VENV)/installed-for-tests
-	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m "not heavy"
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m "not heavy" $(SHARED)
 
 heavy: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m heavy
