@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import classification, generation, serving, tags, twin
+from benchmarks import classification, curve, generation, quality, serving, tags, twin
 from benchmarks.stage import ROOT
 
 _HELP = {
@@ -17,6 +17,8 @@ _HELP = {
     "generation": "summaries of dialogues by a decoder and an encoder-decoder, against TRL and Seq2SeqTrainer",
     "tags": "named entities of wnut17 with MiniLM, against Hugging Face Trainer",
     "accumulation": "an update in eight parts against the same at once, in float32 and bfloat16",
+    "quality": "what the recipes that read public data reach, beside their baselines",
+    "curve": "product attributes by the number of training rows",
     "twin": "the bundled decoder against random weights, both tuned on tickets to records",
 }
 _WORKS = {"classification": classification.WORKS, "generation": generation.WORKS}
@@ -33,6 +35,10 @@ def read_arguments() -> argparse.Namespace:
         if name in ("accumulation", "twin"):
             continue
         one.add_argument("--data", type=Path, default=Path(data), help="the folder of the public data sets")
+        if name == "quality":
+            one.add_argument("--recipe", action="append", choices=quality.recipes(), help="only this (repeatable)")
+        if name in ("quality", "curve"):
+            continue
         one.add_argument("--repeats", type=int, default=3)
         one.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
         if name != "serving":
@@ -49,6 +55,10 @@ def measured(asked: argparse.Namespace) -> dict[str, float]:
         from benchmarks import accumulation  # imports torch, which the others must not carry into their sides
 
         return accumulation.compare()
+    if asked.name == "quality":
+        return quality.measure(data=asked.data, folder=asked.folder, names=asked.recipe or quality.recipes())
+    if asked.name == "curve":
+        return curve.draw(data=asked.data, folder=asked.folder)
     where = {"folder": asked.folder, "repeats": asked.repeats, "threads": asked.threads}
     if asked.name == "serving":
         return serving.compare(data=asked.data / "banking77", **where)

@@ -76,6 +76,30 @@ class Stage:
         return facts
 
 
+def run_recipe(recipe: Path, *, home: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What `tunewright run --json` says of `recipe`; that its gate is not passed is no error here.
+
+    Raises subprocess.CalledProcessError where the run fails.
+    """
+    command = [str(Path(sys.executable).with_name("tunewright")), "run", str(recipe), "--json"]
+    for key, value in (settings or {}).items():
+        command += ["--set", f"{key}={value}"]
+    environment = os.environ | {"TUNEWRIGHT_HOME": str(home)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode not in (0, 2):
+        raise subprocess.CalledProcessError(done.returncode, command)
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def with_interval(step: Mapping[str, Any]) -> str:
+    """A rung of a ladder as text: its name, its figure and between what it lies."""
+    if not isinstance(step["value"], float):
+        return f"{step['rung']} {step['value']}"
+    span = f" ({step['low']:.3f}-{step['high']:.3f})" if isinstance(step["low"], float) else ""
+    return f"{step['rung']} {step['value']:.3f}{span}"
+
+
 def median(facts: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(statistics.median(fact[key] for fact in facts))
 

@@ -5,14 +5,11 @@ Both are tuned by the command line on the project's own task, tickets to JSON re
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-from benchmarks.stage import ROOT, say
+from benchmarks.stage import ROOT, run_recipe, say
 
 RECIPE = ROOT / "recipes" / "ticket-records.yaml"
 _MAKE_TWIN = """
@@ -27,26 +24,13 @@ for name in ("tokenizer.json", "tokenizer_config.json"):
 """
 
 
-def run_recipe(base: str, home: Path) -> dict[str, Any]:
-    """What `tunewright run --json` says of the recipe on `base`; that its gate is not passed is no error here."""
-    command = [Path(sys.executable).with_name("tunewright"), "run", RECIPE, "--json", "--set", f"base={base}"]
-    done = subprocess.run(
-        [str(word) for word in command], cwd=ROOT, env=os.environ | {"TUNEWRIGHT_HOME": str(home)},
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    if done.returncode not in (0, 2):
-        raise subprocess.CalledProcessError(done.returncode, command)
-    facts: dict[str, Any] = json.loads(done.stdout)
-    return facts
-
-
 def compare(*, folder: Path) -> dict[str, float]:
     """Field F1 of both, and by how much the bundled base is better. Raises CalledProcessError where a run fails."""
     twin = folder / "random-weights"
     subprocess.run([sys.executable, "-c", _MAKE_TWIN, str(twin)], check=True, stdout=sys.stderr)
     reached = {}
     for name, base in (("wright_nano", "wright-nano"), ("random_weights", str(twin))):
-        facts = run_recipe(base, folder / name)
+        facts = run_recipe(RECIPE, home=folder / name, settings={"base": base})
         reached[name] = facts["figures"]["json_f1"]["value"]
         say(f"{name:16} json_f1 {reached[name]:.3f} of {facts['rows']} test rows, {facts['seconds']:.0f} s")
     return {f"json_f1_{name}": value for name, value in reached.items()} | {

@@ -131,6 +131,17 @@ def test_given_files_are_kept_and_what_leaks_into_them_is_dropped_from_train(tmp
     assert [entry["split"] for entry in prepared.manifest["files"]] == ["train", "test"]
 
 
+def test_every_split_may_be_several_files(tmp_path):
+    rows = tickets(90)
+    for number, name in enumerate(("train", "more", "test", "none")):
+        write(tmp_path / f"{name}.jsonl", rows[20 * number : 20 * number + 20])
+    prepared = prepare(recipe(train=["train.jsonl", "more.jsonl"], test=["test.jsonl", "none.jsonl"]), root=tmp_path)
+    files = [(entry["split"], entry["path"]) for entry in prepared.manifest["files"]]
+    assert files == [("train", "train.jsonl"), ("train", "more.jsonl"), ("test", "test.jsonl"), ("test", "none.jsonl")]
+    assert len(prepared.test) == 40 and len(prepared.train) + len(prepared.validation) == 40
+    assert {origin.rpartition(":")[0] for origin in prepared.test.origins} == {"test.jsonl", "none.jsonl"}
+
+
 def test_labels_stand_in_the_order_of_the_recipe_or_sorted(tmp_path):
     write(tmp_path / "train.jsonl", tickets(60))
     assert prepare(recipe(), root=tmp_path).labels == ("a", "b")

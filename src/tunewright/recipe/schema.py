@@ -120,7 +120,7 @@ def _parse_base(value: Any) -> str | dict[str, str]:
 
 NameOrHalves = Annotated[str | dict[Literal["encoder", "decoder"], str], BeforeValidator(_parse_base)]
 RefuseDropOrShare = Annotated[float, Field(ge=0, le=1)] | Literal["refuse", "drop"]
-FileOrShare = Annotated[float, Field(gt=0, lt=0.5)] | str  # rows of their own, or a share of those to train on
+FilesOrShare = Annotated[float, Field(gt=0, lt=0.5)] | str | tuple[str, ...]  # rows of their own, or a share of train
 
 BUDGET_PATTERN = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([Ee]poch|[Uu]pdate|[Tt]oken|[Mm]inute)s?\s*$"
 
@@ -245,11 +245,11 @@ class Data(Section):
     """Where the rows come from and which of them may be used."""
 
     train: str | tuple[str, ...] = Field(description="file or files: csv, tsv, jsonl, json, parquet, xlsx")
-    validation: FileOrShare | None = Field(
-        None, description="rows for choosing: a file, or the share of train that is held out for it, such as 0.1"
+    validation: FilesOrShare | None = Field(
+        None, description="rows for choosing: a file or files, or the share of train that is held out for it, such as 0.1"
     )
-    test: FileOrShare | None = Field(
-        None, description="rows for judging: a file, or the share of train that is held out for it, such as 0.2"
+    test: FilesOrShare | None = Field(
+        None, description="rows for judging: a file or files, or the share of train that is held out for it, such as 0.2"
     )
     id: str | None = Field(None, description="a column that names each row; otherwise a hash of its content does")
     group: str | None = Field(None, description="rows with equal values here stay in one split (a customer)")
@@ -266,10 +266,11 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Data:
-        files = (self.train,) if isinstance(self.train, str) else self.train
+        named = {split: getattr(self, split) for split in ("train", "validation", "test") if self.has_file(split)}
+        unnamed = {split for split, files in named.items() if not files or not all(files)}
         wrong = {
-            "train must name a file": not files or not all(files),
-            "validation and test are a file or a share of train each": "" in (self.validation, self.test),
+            "train must name a file": "train" in unnamed,
+            "validation and test are files or a share of train each": bool(unnamed),
         }
         return _refusing(self, wrong)
 

@@ -1,0 +1,35 @@
+"""What recipes reach on public data, each beside its baselines, by the command line. Measures no time and no peer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.stage import ROOT, run_recipe, say, with_interval
+
+DATA = "TUNEWRIGHT_DATA"
+_HUB = {"dialogue-summaries"}  # its base is on the hub; two others summarise the same rows
+
+
+def recipes() -> list[str]:
+    """Those that read public data and need no hub."""
+    found = (ROOT / "recipes").glob("*.yaml")
+    return sorted(path.stem for path in found if f"${{{DATA}}}" in path.read_text() and path.stem not in _HUB)
+
+
+def measure(*, data: Path, folder: Path, names: Sequence[str]) -> dict[str, float]:
+    """The figure that each recipe is judged by, of the model and of every rung beside it, on its test rows.
+
+    Runs are kept in `folder`, and one that is there is not repeated. Raises CalledProcessError where a run fails.
+    """
+    os.environ[DATA] = str(data.resolve())
+    reached: dict[str, float] = {}
+    for name in names:
+        facts = run_recipe(ROOT / "recipes" / f"{name}.yaml", home=folder)
+        rungs = "; ".join(map(with_interval, facts["ladder"]))
+        say(f"{name}: {facts['metric']} of {facts['rows']} rows, {facts['outcome']}, {facts['seconds']:.0f} s: {rungs}")
+        for step in facts["ladder"]:
+            if isinstance(step["value"], float):
+                reached[f"{name}_{facts['metric']}_{step['rung']}"] = step["value"]
+    return reached
