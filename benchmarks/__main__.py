@@ -19,6 +19,7 @@ _HELP = {
     "accumulation": "an update in eight parts against the same at once, in float32 and bfloat16",
     "quality": "what the recipes that read public data reach, beside their baselines",
     "curve": "product attributes by the number of training rows",
+    "alone": "200 answers given alone and among others, in float32 and bfloat16",
     "twin": "the bundled decoder against random weights, both tuned on tickets to records",
 }
 _WORKS = {"classification": classification.WORKS, "generation": generation.WORKS}
@@ -32,7 +33,7 @@ def read_arguments() -> argparse.Namespace:
         one = names.add_parser(name, help=says)
         one.add_argument("--folder", type=Path, default=ROOT / "runs" / "benchmarks" / name)
         one.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
-        if name in ("accumulation", "twin"):
+        if name in ("accumulation", "alone", "twin"):
             continue
         one.add_argument("--data", type=Path, default=Path(data), help="the folder of the public data sets")
         if name == "quality":
@@ -51,10 +52,10 @@ def read_arguments() -> argparse.Namespace:
 def measured(asked: argparse.Namespace) -> dict[str, float]:
     if asked.name == "twin":
         return twin.compare(folder=asked.folder)
-    if asked.name == "accumulation":
-        from benchmarks import accumulation  # imports torch, which the others must not carry into their sides
+    if asked.name in ("accumulation", "alone"):
+        from benchmarks import accumulation, alone  # import torch, which the others must not carry into their sides
 
-        return accumulation.compare()
+        return accumulation.compare() if asked.name == "accumulation" else alone.compare()
     if asked.name == "quality":
         return quality.measure(data=asked.data, folder=asked.folder, names=asked.recipe or quality.recipes())
     if asked.name == "curve":
