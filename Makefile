@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_FROM := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
 
 # A process a core, each with the whole of a file, whose tests share what they trained. Tests compute on one thread.
-SHARED := --numprocesses auto --dist loadfile
+SHARED := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint types fast explore heavy mutants docs bench clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,21 @@ import pytest
 import torch
 from hypothesis import settings
 
+if worker := re.fullmatch(r"gw(\d+)", os.environ.get("PYTEST_XDIST_WORKER", "")):
+    cores = sorted(os.sched_getaffinity(0))  # one for each process of tests, so that none waits for another's threads
+    os.sched_setaffinity(0, {cores[int(worker[1]) % len(cores)]})
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # A run that fails here fails everywhere; what may take how long is asked by tests of its own, not of every example.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=400, deadline=None)  # `make explore`: examples nobody has met yet
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that compute in forks come first: once torch has used several threads, its forks wait for them forever."""
+    items.sort(key=lambda item: item.get_closest_marker("forks") is None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,13 @@
-"""Small bases of every family, made on the spot: real configurations, random weights, a trained tokenizer."""
+"""Small bases of every family, made on the spot: real configurations, random weights, a tokenizer of words."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 WORDS = (
     "my card has not arrived yet and i want to know where it is please tell me how do i change the pin code "
@@ -34,8 +35,7 @@ def make_tokenizer(family: str) -> transformers.PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=list(_SPECIAL.values()), show_progress=False)
-    tokenizer.train_from_iterator([WORDS] * 3, trainer)
+    give_words(tokenizer, [WORDS], special=_SPECIAL.values())
     special = _SPECIAL
     if family in ("gpt2", "llama"):
         special = {"unk_token": "[UNK]", "eos_token": "[SEP]"}
@@ -49,6 +49,22 @@ def make_tokenizer(family: str) -> transformers.PreTrainedTokenizerFast:
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, model_max_length=64, model_input_names=names, **special
     )
+
+
+def give_words(tokenizer: Tokenizer, texts: Iterable[str], *, special: Collection[str], letters: str = "") -> None:
+    """Let word pieces be the words of `texts`, beginning a word or going on in one, their ends, and single letters.
+
+    The library's trainer of word pieces makes others in every process.
+    """
+    split = tokenizer.pre_tokenizer.pre_tokenize_str
+    words = sorted({word for text in texts for word, _ in split(tokenizer.normalizer.normalize_str(text))})
+    longer = [word for word in words if len(word) > 1]
+    begun = [*sorted({*"".join(words), *letters}), *longer]
+    inside = {*"".join(word[1:] for word in longer), *longer, *(word[-2:] for word in longer)}
+    pieces = [*special, *begun, *sorted(f"##{piece}" for piece in inside)]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer.model = models.WordPiece(vocabulary, unk_token=tokenizer.model.unk_token)
+    tokenizer.add_special_tokens(list(special))
 
 
 def _model(family: str) -> transformers.PreTrainedModel:

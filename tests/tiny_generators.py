@@ -12,7 +12,7 @@ import string
 
 import torch
 import transformers as t
-from tests.tiny_bases import WORDS
+from tests.tiny_bases import WORDS, give_words
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 END, START, VOCABULARY = 3, 2, 200
@@ -112,7 +112,8 @@ def word_tokenizer(more: tuple[str, ...] = ()) -> t.PreTrainedTokenizerFast:
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
-    made = _trained(tokenizer, trainers.WordPieceTrainer, vocab_size=300, initial_alphabet=list('{}[]":,\\.-+'))
+    give_words(tokenizer, _TEXT, special=_SPECIAL, letters='{}[]":,\\.-+')
+    made = _wrapped(tokenizer)
     if more:
         state = _state(made)
         for token in more:

@@ -59,7 +59,14 @@ def test_no_two_recipes_share_a_name():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def costly(path):
+    """Whether a check takes long: where texts are long and the data are not the project's own few tickets."""
+    return "${TUNEWRIGHT_DATA}" in path.read_text(encoding="utf-8") or path.stem in ("ticket-records", "pretrain-nano")
+
+
+@pytest.mark.parametrize("path", [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.heavy] if costly(path) else []) for path in RECIPES
+])  # fmt: skip
 def test_it_checks_clean(path, stand_in, public_data, tmp_path, monkeypatch):
     overrides, kind = [], read_recipe(path).recipe.task.kind
     for name, file in PUBLIC.findall(path.read_text(encoding="utf-8")):

@@ -22,6 +22,8 @@ from tunewright.pipeline.run import Quiet, run
 from tunewright.store import files
 from tunewright.store.registry import Registry
 
+pytestmark = pytest.mark.forks
+
 UPDATES = 60  # three epochs of twenty updates
 _TOPICS = {"card": "my card has not arrived yet", "refund": "i want a refund now", "pin": "how do i change the pin"}
 _SENTENCE = "please tell me where it is and what you do about the late transfer of my top up at the shop"

@@ -222,7 +222,7 @@ def test_texts_have_the_loss_of_torch_over_the_whole_vocabulary(smoothing):
     ({}, set()),
     ({"label_smoothing": 0.1}, {"regression"}),
     ({"class_weights": "balanced"}, {"regression", "multi_label"}),
-], ids=str)  # fmt: skip
+], ids=["none", "smoothing", "weights"])  # fmt: skip
 def test_options_that_make_no_sense_for_a_kind_are_refused(options, refused):
     assert {kind for kind in KINDS if Supervised(**options).refusal(kind)} == refused
 
