@@ -28,7 +28,7 @@ explore: $(VENV)/installed-for-tests
 	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m "not heavy" $(SHARED)
 
 heavy: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest -m heavy
+	$(BIN)/python -m pytest -m heavy $(SHARED)
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check src tests benchmarks examples nano
