@@ -7,6 +7,7 @@ command line, with the recipes as they are.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
@@ -29,6 +30,8 @@ def draw(*, data: Path, folder: Path) -> dict[str, float]:
     lines = (data / "oa_mine" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     random.Random(0).shuffle(lines)
     folder.mkdir(parents=True, exist_ok=True)
+    names = sorted({name for line in lines for name in json.loads(line)["attributes"]})
+    labels = "{" + ", ".join(f'"{name}": ""' for name in names) + "}"  # few rows do not hold every attribute
     reached: dict[str, float] = {}
     for name in RECIPES:
         for size in SIZES:
@@ -37,6 +40,8 @@ def draw(*, data: Path, folder: Path) -> dict[str, float]:
             rows.write_text("\n".join(lines[:count]) + "\n", encoding="utf-8")
             settings = {"data.train": rows.resolve(), "name": f"{name}-{count}", "phases.0.patience": 0,
                         "phases.0.rows_per_update": ROWS_PER_UPDATE}  # fmt: skip
+            if name == "product-attributes":
+                settings["task.labels"] = labels
             if size is not None:
                 settings["phases.0.budget"] = f"{max(LEAST_UPDATES, 6 * count // ROWS_PER_UPDATE)} updates"
             facts = run_recipe(ROOT / "recipes" / f"{name}.yaml", home=folder, settings=settings)

@@ -42,7 +42,8 @@ def test_labels_of_spans_that_only_the_test_file_has_are_refused():
     parts = {"train": cleaned(SPANS), "test": cleaned((Span(0, 1, "aa"),), source="test")}
     with pytest.raises(DataRefusal, match="test has labels that train does not have: 'aa'") as refused:
         find_labels(recipe(), parts)
-    assert refused.value.where == "test.jsonl:1"
+    assert refused.value.where == "test.jsonl:1" and "name all labels under task.labels" in refused.value.remedy
+    assert find_labels(recipe(labels={"a": "", "b": "", "aa": ""}), parts) == ("a", "b", "aa")
 
 
 def test_only_some_kinds_have_labels():

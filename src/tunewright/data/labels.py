@@ -72,9 +72,11 @@ def refuse_unknown_labels(
     unknown = find_unknown_labels(rows, labels, recipe)
     if unknown:
         label, row = next(iter(unknown.items()))
+        named = known_to == "train" and recipe.task.kind != "classification"
+        or_named = ", or name all labels under task.labels: those in no row of train will not be found" if named else ""
         raise DataRefusal(
             f"{split} has labels that {known_to} does not have: {listed(list(unknown))}.{nearest(label, labels)}",
-            where=row.origin, remedy=f"Correct them, or add them to {known_to}.",
+            where=row.origin, remedy=f"Correct them, or add them to {known_to}{or_named}.",
         )  # fmt: skip
 
 
