@@ -246,10 +246,10 @@ class Data(Section):
 
     train: str | tuple[str, ...] = Field(description="file or files: csv, tsv, jsonl, json, parquet, xlsx")
     validation: FilesOrShare | None = Field(
-        None, description="rows for choosing: a file or files, or the share of train that is held out for it, such as 0.1"
+        None, description="rows for choosing: files, or the share of train that is held out for it, such as 0.1"
     )
     test: FilesOrShare | None = Field(
-        None, description="rows for judging: a file or files, or the share of train that is held out for it, such as 0.2"
+        None, description="rows for judging: files, or the share of train that is held out for it, such as 0.2"
     )
     id: str | None = Field(None, description="a column that names each row; otherwise a hash of its content does")
     group: str | None = Field(None, description="rows with equal values here stay in one split (a customer)")
