@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_FROM := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
 
 # A process a core, each with the whole of a file, whose tests share what they trained. Tests compute on one thread.
+# What depends on the machine's whole pace is marked `alone` and runs afterwards.
 SHARED := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint types fast explore heavy mutants docs bench clean
@@ -22,13 +23,15 @@ test: lint types fast
 test-all: test heavy mutants
 
 fast: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest -m "not heavy" $(SHARED)
+	$(BIN)/python -m pytest -m "not heavy and not alone" $(SHARED)
+	$(BIN)/python -m pytest -m "not heavy and alone"
 
 explore: $(VENV)/installed-for-tests
-	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m "not heavy" $(SHARED)
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m "not heavy and not alone" $(SHARED)
 
 heavy: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest -m heavy $(SHARED)
+	$(BIN)/python -m pytest -m "heavy and not alone" $(SHARED)
+	$(BIN)/python -m pytest -m "heavy and alone"
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check src tests benchmarks examples nano

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import classification, curve, generation, quality, serving, tags, twin
-from benchmarks.stage import ROOT
+from benchmarks.stage import DATA, ROOT
 
 _HELP = {
     "classification": "banking77 with MiniLM, against Hugging Face Trainer",
@@ -28,7 +28,7 @@ _WORKS = {"classification": classification.WORKS, "generation": generation.WORKS
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Tunewright against tuned peers.")
     names = parser.add_subparsers(dest="name", required=True)
-    data = os.environ.get("TUNEWRIGHT_DATA", str(ROOT.parent / "shared" / "data"))
+    data = os.environ.get(DATA, str(ROOT.parent / "shared" / "data"))
     for name, says in _HELP.items():
         one = names.add_parser(name, help=says)
         one.add_argument("--folder", type=Path, default=ROOT / "runs" / "benchmarks" / name)

@@ -8,12 +8,10 @@ command line, with the recipes as they are.
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 
-from benchmarks.quality import DATA
-from benchmarks.stage import ROOT, run_recipe, say, with_interval
+from benchmarks.stage import ROOT, ladder_line, run_recipe, say
 
 RECIPES = ("product-attributes", "products-to-json")
 SIZES = (25, 50, 100, 200, 400, None)  # None: all
@@ -26,12 +24,11 @@ def draw(*, data: Path, folder: Path) -> dict[str, float]:
 
     Raises CalledProcessError where a run fails.
     """
-    os.environ[DATA] = str(data.resolve())
     lines = (data / "oa_mine" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     random.Random(0).shuffle(lines)
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({name for line in lines for name in json.loads(line)["attributes"]})
-    labels = "{" + ", ".join(f'"{name}": ""' for name in names) + "}"  # few rows do not hold every attribute
+    labels = json.dumps(dict.fromkeys(names, ""))  # few rows do not hold every attribute
     reached: dict[str, float] = {}
     for name in RECIPES:
         for size in SIZES:
@@ -44,9 +41,8 @@ def draw(*, data: Path, folder: Path) -> dict[str, float]:
                 settings["task.labels"] = labels
             if size is not None:
                 settings["phases.0.budget"] = f"{max(LEAST_UPDATES, 6 * count // ROWS_PER_UPDATE)} updates"
-            facts = run_recipe(ROOT / "recipes" / f"{name}.yaml", home=folder, settings=settings)
-            rungs = "; ".join(map(with_interval, facts["ladder"]))
-            say(f"{name}, {count} rows: {facts['metric']}, {facts['seconds']:.0f} s: {rungs}")
+            facts = run_recipe(ROOT / "recipes" / f"{name}.yaml", home=folder, data=data, settings=settings)
+            say(f"{name}, {count} rows to learn from: {ladder_line(facts)}")
             for step in facts["ladder"]:
                 if isinstance(step["value"], float) and step["rung"] in ("model", "untouched"):
                     reached[f"{name}_{count if step['rung'] == 'model' else 0}"] = step["value"]

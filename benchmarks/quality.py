@@ -1,14 +1,12 @@
-"""What recipes reach on public data, each beside its baselines, by the command line. Measures no time and no peer."""
+"""What recipes reach on public data, each beside its baselines, by the command line. Knows no peer."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.stage import ROOT, run_recipe, say, with_interval
+from benchmarks.stage import DATA, ROOT, ladder_line, run_recipe, say
 
-DATA = "TUNEWRIGHT_DATA"
 _SETTINGS = {"dialogue-summaries": {"base": "wright-nano"}}  # the recipe's own base is on the hub
 
 
@@ -22,12 +20,11 @@ def measure(*, data: Path, folder: Path, names: Sequence[str]) -> dict[str, floa
 
     Runs are kept in `folder`, and one that is there is not repeated. Raises CalledProcessError where a run fails.
     """
-    os.environ[DATA] = str(data.resolve())
     reached: dict[str, float] = {}
     for name in names:
-        facts = run_recipe(ROOT / "recipes" / f"{name}.yaml", home=folder, settings=_SETTINGS.get(name))
-        rungs = "; ".join(map(with_interval, facts["ladder"]))
-        say(f"{name}: {facts['metric']} of {facts['rows']} rows, {facts['outcome']}, {facts['seconds']:.0f} s: {rungs}")
+        recipe = ROOT / "recipes" / f"{name}.yaml"
+        facts = run_recipe(recipe, home=folder, data=data, settings=_SETTINGS.get(name))
+        say(f"{name}: {ladder_line(facts)}")
         for step in facts["ladder"]:
             if isinstance(step["value"], float):
                 reached[f"{name}_{facts['metric']}_{step['rung']}"] = step["value"]

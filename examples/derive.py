@@ -23,19 +23,27 @@ def main() -> int:
     words.add_argument("rows", type=Path)
     words.add_argument("out", type=Path)
     asked = words.parse_args()
+    if asked.out.resolve() == asked.rows.resolve():
+        return refused(f"{asked.out} holds the rows to derive from; name another file to write")
     try:
-        lines = asked.rows.read_text(encoding="utf-8").splitlines()
+        lines = asked.rows.read_text(encoding="utf-8").split("\n")  # a text may hold other ends of lines
         made = list(KINDS[asked.what]([json.loads(line) for line in lines if line.strip()]))
-    except (OSError, ValueError) as problem:
-        print(f"{asked.rows} cannot be read: {problem}", file=sys.stderr)
-        return 2
-    except (KeyError, TypeError) as problem:
-        print(f"{asked.rows} has a row that is not of the kind that {asked.what} reads: {problem}", file=sys.stderr)
-        return 2
-    asked.out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made), encoding="utf-8")
+        asked.out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made), encoding="utf-8")
+    except ValueError as problem:
+        return refused(f"{asked.rows} is no JSONL in UTF-8: {problem}")
+    except OSError as problem:
+        return refused(str(problem))
+    except (KeyError, TypeError, AttributeError) as problem:
+        wanted = {"unanswerable": "id, title, context, question, answers", "types": "tokens, ner_tags"}[asked.what]
+        return refused(f"{asked.rows} has a row of another form ({problem!r}); {asked.what} reads {wanted}")
     derived = sum(row["derived"] for row in made)
     print(f"{asked.out}: {len(made)} rows, {derived} of them derived")
     return 0
+
+
+def refused(why: str) -> int:
+    print(why, file=sys.stderr)
+    return 2
 
 
 def unanswerable(rows: list[dict]) -> Iterator[dict]:
@@ -49,11 +57,17 @@ def unanswerable(rows: list[dict]) -> Iterator[dict]:
         paragraphs[row["title"]][row["context"]] = None  # a set that keeps its order
     for row in rows:
         yield row | {"derived": False}
-        answers = [answer["text"].lower() for answer in row["answers"]]
+        answers = [text.lower() for text in texts_of(row["answers"])]
         others = [text for text in paragraphs[row["title"]] if not any(answer in text.lower() for answer in answers)]
         if answers and others and drawn.random() < 0.5:
-            changed = {"id": f"{row['id']}-elsewhere", "context": drawn.choice(others), "answers": []}
+            none = {name: [] for name in row["answers"]} if isinstance(row["answers"], dict) else []
+            changed = {"id": f"{row['id']}-elsewhere", "context": drawn.choice(others), "answers": none}
             yield row | changed | {"derived": True}
+
+
+def texts_of(answers: list | dict) -> list[str]:
+    """The texts of answers as SQuAD writes them, or as its copies in columns do."""
+    return answers["text"] if isinstance(answers, dict) else [answer["text"] for answer in answers]
 
 
 def types(rows: list[dict]) -> Iterator[dict]:

@@ -55,7 +55,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 
 
 def write_pairs_task(folder: Path, kind: str, *, extra: str = "") -> Path:
-    """Rows of `kind`, a tiny base and a recipe of twelve epochs in `folder`; returns the recipe's path."""
+    """Rows of `kind`, a tiny base and a recipe of three epochs in `folder`; returns the recipe's path."""
     folder.mkdir(exist_ok=True, parents=True)
     if not (folder / "base").exists():
         tiny_bases.make_tiny_base(folder / "base", "bert")
@@ -64,7 +64,7 @@ def write_pairs_task(folder: Path, kind: str, *, extra: str = "") -> Path:
     recipe = folder / "recipe.yaml"
     recipe.write_text(
         f"name: tiny-{kind}\ntask: {{kind: {kind}, {columns[kind]}}}\nbase: base\ndata: {{train: rows.jsonl}}\n"
-        "phases: [{budget: 12 epochs, optimizer: {kind: adamw, rate: 0.003}}]\nevaluate: {resamples: 200}\n" + extra,
+        "phases: [{budget: 3 epochs, optimizer: {kind: adamw, rate: 0.003}}]\nevaluate: {resamples: 200}\n" + extra,
         encoding="utf-8",
     )
     return recipe

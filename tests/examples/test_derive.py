@@ -62,6 +62,25 @@ def test_types_are_those_that_the_tags_name(tmp_path):
     ]
 
 
+def test_answers_in_columns_and_texts_with_other_ends_of_lines_are_read(articles, tmp_path):
+    rows = written(articles)
+    for row in rows:
+        row["question"] = "one\u2028two"
+        row["answers"] = {"text": [row["answers"][0]["text"]], "answer_start": [0]}
+    (tmp_path / "columns.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    assert derive("unanswerable", tmp_path / "columns.jsonl", tmp_path / "out.jsonl").returncode == 0
+    derived = [row for row in map(json.loads, (tmp_path / "out.jsonl").read_text().split("\n")[:-1]) if row["derived"]]
+    assert derived and all(row["answers"] == {"text": [], "answer_start": []} for row in derived)
+
+
+def test_nothing_is_overwritten_or_written_where_there_is_no_folder(articles, tmp_path):
+    before = articles.read_bytes()
+    done = derive("unanswerable", articles, articles)
+    assert done.returncode == 2 and "name another file" in done.stderr and articles.read_bytes() == before
+    done = derive("unanswerable", articles, tmp_path / "nowhere" / "out.jsonl")
+    assert done.returncode == 2 and "nowhere" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"text": "a"}'], ids=["absent", "no JSON", "a list", "no tags"])
 def test_what_cannot_be_read_is_refused_and_nothing_is_written(tmp_path, content):
     path = tmp_path / "rows.jsonl"

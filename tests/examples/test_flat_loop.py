@@ -26,9 +26,9 @@ def test_it_fits_on_a_page_and_needs_torch_and_transformers_only():
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(1500)
+@pytest.mark.alone
 def test_it_learns_the_tickets():
-    done = subprocess.run([sys.executable, str(EXAMPLE)], capture_output=True, text=True, check=True, timeout=1400)
+    done = subprocess.run([sys.executable, str(EXAMPLE)], capture_output=True, text=True, check=True, timeout=500)
     epochs = re.findall(r"^epoch \d+  loss (\S+)  held-out accuracy (\S+)", done.stdout, flags=re.MULTILINE)
     losses, accuracies = zip(*[(float(loss), float(accuracy)) for loss, accuracy in epochs], strict=True)
     assert len(epochs) >= 2 and list(losses) == sorted(losses, reverse=True)

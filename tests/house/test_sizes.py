@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ def test_a_recipe_has_few_keys():
     assert len(keys) <= KEYS_OF_A_RECIPE, len(keys)
 
 
+@pytest.mark.alone
 def test_help_answers_at_once():
     command = [str(Path(sys.executable).with_name("tunewright")), "--help"]
     seconds = []
@@ -42,4 +44,4 @@ def test_help_answers_at_once():
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds.append(time.perf_counter() - started)
     assert "run" in done.stdout
-    assert min(seconds) <= SECONDS_TO_HELP, "the fastest: what the others took longer, they waited for the machine"
+    assert statistics.median(seconds[1:]) <= SECONDS_TO_HELP
